@@ -1,0 +1,112 @@
+// Command dataplane runs one node of API Proxy.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"apiproxy.internal/dataplane/node"
+	"apiproxy.internal/shared/cli"
+)
+
+const about = "dataplane: a node of API Proxy. It adds provider keys, keeps traffic inside quotas and shields callers."
+
+// Exit codes: 0 a clean stop or a valid configuration, 1 a failure, 2 wrong
+// flags.
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	o := node.DefaultOptions()
+	o.Version = cli.Version()
+	fs := flag.NewFlagSet("dataplane", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Usage = func() { cli.Usage(fs, stderr, about) }
+	configFile := fs.String("config", "", "configuration `FILE`, YAML or JSON; without it the three presets are served")
+	fs.StringVar(&o.Listen, "listen", o.Listen, "`ADDR` of proxied requests and of the operator's endpoints")
+	fs.StringVar(&o.AdminListen, "admin-listen", "", "`ADDR` that alone serves /metrics /status /circuit-breaker-stats")
+	fs.StringVar(&o.NodeID, "node-id", "", "`ID` of this node; default: the host name and a suffix kept in --data-dir")
+	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "`DIR` of what must survive a restart")
+	fs.StringVar(&o.LogDir, "log-dir", o.LogDir, "`DIR` of access.log and error.log; - is standard output")
+	fs.DurationVar(&o.DrainDelay, "drain-delay", o.DrainDelay, "`TIME` from \"not ready\" to closing the port, for the balancer to notice")
+	fs.DurationVar(&o.DrainTimeout, "drain-timeout", o.DrainTimeout, "`TIME` that requests in flight get after that")
+	fs.BoolVar(&o.DebugAdmittedAt, "debug-admitted-at", false, "send X-Proxy-Admitted-At upstream, for measuring; needs private upstreams")
+	check := fs.Bool("check", false, "print every problem of the configuration and exit, 0 if it would be accepted")
+	version := fs.Bool("version", false, "print the version and exit")
+	if err := cli.Parse(fs, args, os.LookupEnv); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		fmt.Fprintln(stderr, "dataplane:", err)
+		return 2
+	}
+	if *configFile != "" {
+		o.Source = node.FileSource(*configFile)
+	}
+	switch {
+	case *version:
+		fmt.Fprintln(stdout, "dataplane", o.Version)
+		return 0
+	case *check:
+		return runCheck(o, stdout)
+	}
+	o.Log = slog.NewTextHandler(stderr, nil)
+	if err := serve(o); err != nil {
+		fmt.Fprintln(stderr, "dataplane:", err)
+		return 1
+	}
+	return 0
+}
+
+func runCheck(o node.Options, out io.Writer) int {
+	warnings, err := node.Check(o)
+	for _, w := range warnings {
+		fmt.Fprintln(out, "warning:", w.Error())
+	}
+	if err != nil {
+		fmt.Fprintln(out, err)
+		fmt.Fprintln(out, "configuration refused")
+		return 1
+	}
+	fmt.Fprintln(out, "configuration ok")
+	return 0
+}
+
+// serve runs a node until a signal ends it: SIGTERM and SIGINT drain it (a
+// second one ends it at once), SIGHUP reloads, SIGUSR1 reopens the logs.
+func serve(o node.Options) error {
+	n, err := node.New(o)
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
+	if err := n.Start(); err != nil {
+		return errors.Join(err, n.Stop(context.Background()))
+	}
+	for {
+		select {
+		case err := <-n.Failed():
+			return errors.Join(err, n.Stop(context.Background()))
+		case s := <-signals:
+			switch s {
+			case syscall.SIGHUP:
+				_ = n.Reload() // logged there; the old configuration stays
+			case syscall.SIGUSR1:
+				_ = n.ReopenLogs()
+			default:
+				ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+				defer stop()
+				return n.Stop(ctx)
+			}
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"apiproxy.internal/dataplane/internal/clientaddr"
+	"apiproxy.internal/dataplane/internal/http1"
+	"apiproxy.internal/dataplane/internal/route"
+	"apiproxy.internal/dataplane/internal/verdict"
+)
+
+// maxTarget bounds the request target in bytes.
+const maxTarget = 64 << 10
+
+// admit checks what every request must fulfil before it is looked at: validity,
+// size, and the node's cap of requests in flight.
+func (p *Proxy) admit(x *exchange) bool {
+	header := &x.ctx.Request.Header
+	x.requestID = appendNewID(x.idBuf[:0])
+	if x.snap == nil {
+		return p.refuse(x, refusalNoConfig)
+	}
+	if len(header.RequestURI()) > maxTarget {
+		return p.refuse(x, refusalLongTarget)
+	}
+	if err := x.parse(header); err != nil {
+		return p.refuse(x, refusal{status: fasthttp.StatusBadRequest, kind: verdict.Malformed, detail: err.Error(), close: true})
+	}
+	if r := x.unsupported(header); r != nil {
+		return p.refuse(x, *r)
+	}
+	if int64(header.ContentLength()) > x.snap.MaxBody {
+		return p.refuse(x, refusalLargeBody)
+	}
+	if x.inFlight > x.snap.MaxInFlight {
+		return p.refuse(x, refusalOverload)
+	}
+	return true
+}
+
+// parse reads the target and the fields from the raw bytes, so that what was
+// checked is what is forwarded.
+func (x *exchange) parse(header *fasthttp.RequestHeader) (err error) {
+	if x.fields, err = http1.ParseFields(x.fields[:0], header.RawHeaders()); err != nil {
+		return err
+	}
+	x.client = clientaddr.Derive(peerAddr(x.ctx.RemoteAddr()), x.snap.Trusted, x.fields)
+	if id, ok := http1.Get(x.fields, "x-request-id"); ok && validID(id) {
+		x.requestID = append(x.idBuf[:0], id...)
+	}
+	x.idBuf = x.requestID
+	x.path, x.query, err = route.Split(header.RequestURI())
+	return err
+}
+
+// unsupported finds what is well-formed but not served.
+func (x *exchange) unsupported(header *fasthttp.RequestHeader) *refusal {
+	if header.IsConnect() || header.IsTrace() {
+		return &refusalMethod
+	}
+	if _, ok := http1.Get(x.fields, "upgrade"); ok {
+		return &refusalUpgrade
+	}
+	if expect, ok := http1.Get(x.fields, "expect"); ok && !http1.EqualFold(expect, "100-continue") {
+		return &refusalExpect
+	}
+	return nil
+}
+
+// route finds the provider and applies the allow list, which covers proxied
+// paths only.
+func (p *Proxy) route(x *exchange) bool {
+	plan, rest, ok := x.snap.Routes.Match(x.path)
+	if !ok {
+		return p.refuse(x, refusalNoProvider)
+	}
+	x.plan, x.rest = plan, rest
+	if !x.snap.Allows(x.client) {
+		return p.refuse(x, refusalForbidden)
+	}
+	if plan.Credential == nil {
+		return p.refuse(x, refusal{status: fasthttp.StatusServiceUnavailable, kind: verdict.CredentialMissing,
+			detail: "this node has no key for the provider: " + plan.CredentialError.Error()})
+	}
+	return true
+}
+
+// peerAddr is the address at the other end of the connection; invalid for one
+// that is not TCP, as in tests.
+func peerAddr(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr()
+	}
+	return netip.Addr{}
+}
+
+// validID accepts `[A-Za-z0-9_-]{1,64}`.
+func validID(id []byte) bool {
+	if len(id) == 0 || len(id) > 64 {
+		return false
+	}
+	for _, c := range id {
+		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return true
+}
+
+// appendNewID appends 32 hex digits. They need to be distinct, not secret.
+func appendNewID(dst []byte) []byte {
+	for range 2 {
+		digits := strconv.AppendUint(make([]byte, 0, 16), rand.Uint64(), 16)
+		dst = append(dst, "0000000000000000"[len(digits):]...)
+		dst = append(dst, digits...)
+	}
+	return dst
+}
+
+// userAgent is for the log only.
+func (x *exchange) userAgent() []byte {
+	v, _ := http1.Get(x.fields, "user-agent")
+	return bytes.TrimSpace(v)
+}

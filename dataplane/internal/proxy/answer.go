@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"io"
+
+	"github.com/valyala/fasthttp"
+
+	"apiproxy.internal/dataplane/internal/forward"
+	"apiproxy.internal/dataplane/internal/http1"
+	"apiproxy.internal/dataplane/internal/upstream"
+	"apiproxy.internal/dataplane/internal/verdict"
+)
+
+// answer writes what the last attempt came to.
+func (p *Proxy) answer(x *exchange) {
+	switch {
+	case x.failedBody != nil:
+		p.dropConn(x)
+		p.refuse(x, bodyRefusal(x.failedBody))
+	case !x.answered:
+		p.dropConn(x)
+		p.refuse(x, unanswered(x.result.Outcome))
+	default:
+		p.passOn(x)
+	}
+}
+
+// unanswered is the refusal for an upstream that gave no usable answer.
+func unanswered(o verdict.AttemptOutcome) refusal {
+	r := refusal{status: fasthttp.StatusBadGateway, kind: kindOf[o], detail: "the provider gave no usable answer"}
+	if o == verdict.AttemptTimeout {
+		r.status, r.detail = fasthttp.StatusGatewayTimeout, "the provider did not answer in time"
+	}
+	return r
+}
+
+// passOn hands the upstream's answer to the client.
+func (p *Proxy) passOn(x *exchange) {
+	x.status = x.response.Status
+	switch {
+	case x.status >= 500:
+		x.kind = verdict.Upstream5xx
+	case x.status >= 400:
+		x.kind = verdict.Upstream4xx
+	}
+	x.ctx.SetStatusCode(x.status)
+	x.copyFields()
+	p.ownHeaders(x)
+	switch {
+	case x.response.Body == http1.NoBody:
+		x.ctx.Response.ResetBody() // an earlier attempt may have left one
+		p.dropConn(x)
+	case x.mustStream():
+		p.startStream(x)
+	default:
+		x.bytesOut = x.response.Length
+		p.dropConn(x)
+	}
+}
+
+func (x *exchange) copyFields() {
+	h := &x.ctx.Response.Header
+	fields := x.response.Fields
+	named := forward.NamesFields(fields)
+	for _, f := range fields {
+		if http1.EqualFold(f.Name, "content-length") && x.response.Body == http1.NoBody {
+			h.AddBytesKV(f.Name, f.Value) // of the body that HEAD or 304 leaves out
+			continue
+		}
+		if !forward.PassesDownstream(f.Name) || named && forward.IsNamed(fields, f.Name) {
+			continue
+		}
+		value := f.Value
+		if x.plan.Credential.Leaks(value) {
+			value = x.plan.Credential.Mask(value)
+		}
+		h.AddBytesKV(f.Name, value)
+	}
+}
+
+// stream carries an answer to the client as it arrives. fasthttp reads it while
+// it writes the response and closes it at the end, whatever the end was.
+type stream struct {
+	p      *Proxy
+	x      *exchange
+	broken error // the upstream's failure
+}
+
+func (p *Proxy) startStream(x *exchange) {
+	x.stream = &stream{p: p, x: x}
+	size := -1
+	if x.response.Body == http1.Fixed {
+		size = int(x.response.Length)
+	}
+	x.ctx.Response.ImmediateHeaderFlush = true
+	x.ctx.Response.SetBodyStream(x.stream, size)
+}
+
+// Read implements io.Reader. A truncated body is an error, so that the client
+// never takes it for a complete one.
+func (s *stream) Read(b []byte) (int, error) {
+	n, err := s.x.answer.Read(b)
+	s.x.bytesOut += int64(n)
+	if err != nil && err != io.EOF {
+		s.broken = err
+	}
+	return n, err
+}
+
+// CloseWithError implements fasthttp.ReadCloserWithError: the one place where a
+// streamed request ends.
+func (s *stream) CloseWithError(error) error {
+	x := s.x
+	if x == nil {
+		return nil
+	}
+	s.x = nil
+	switch {
+	case s.broken != nil:
+		outcome := upstream.Classify(s.broken, true)
+		x.kind = kindOf[outcome]
+		s.p.concludeStream(x, outcome)
+	case !x.answer.Done():
+		x.kind = verdict.ClientGone
+		s.p.concludeStream(x, verdict.AttemptSuccess) // the upstream did its part
+	default:
+		s.p.concludeStream(x, verdict.AttemptSuccess)
+	}
+	s.p.dropConn(x)
+	s.p.finish(x)
+	return nil
+}
+
+// concludeStream concludes the attempt, unless its status already did.
+func (p *Proxy) concludeStream(x *exchange, outcome verdict.AttemptOutcome) {
+	if x.result.Outcome == verdict.AttemptSuccess {
+		p.conclude(x, outcome)
+	}
+}

@@ -1,0 +1,202 @@
+package proxy
+
+import (
+	"io"
+	"strconv"
+
+	"apiproxy.internal/dataplane/internal/forward"
+	"apiproxy.internal/dataplane/internal/http1"
+	"apiproxy.internal/dataplane/internal/retry"
+	"apiproxy.internal/dataplane/internal/upstream"
+	"apiproxy.internal/dataplane/internal/verdict"
+)
+
+// attempt sends the request once and leaves the result in x: the head of the
+// answer, and its body too if that is small. An attempt whose answer will be
+// streamed is concluded when the stream ends, any other one here.
+func (p *Proxy) attempt(x *exchange) {
+	x.attempts++
+	begin := p.Clock()
+	x.result, x.answered = p.once(x, false)
+	if x.worthResending() {
+		p.dropConn(x)
+		x.result, x.answered = p.once(x, true)
+	}
+	x.upstream += p.Clock() - begin
+	x.result.BodyReplayable = x.bodyStream == nil
+	if x.result.Outcome != verdict.AttemptSuccess || !x.mustStream() {
+		p.conclude(x, x.result.Outcome)
+	}
+}
+
+// worthResending tells the upstream's closing of an idle connection, which
+// crossed our request on its way, from a real failure: no byte came back on a
+// connection that had served before. It is not held against the upstream.
+func (x *exchange) worthResending() bool {
+	c := x.conn
+	return c != nil && c.Reused() && !c.Received() && x.result.Outcome == verdict.AttemptConnectionBroken &&
+		x.method.Idempotent() && x.bodyStream == nil
+}
+
+// once runs one exchange with the upstream: connect, send, receive.
+func (p *Proxy) once(x *exchange, fresh bool) (res retry.Result, answered bool) {
+	res.Phase = retry.PhaseConnect
+	conn, err := p.connect(x, fresh)
+	if err != nil {
+		res.Outcome = upstream.Classify(err, false)
+		return res, false
+	}
+	x.conn = conn
+	res.Phase = retry.PhaseSend
+	sendErr := p.send(x)
+	res.RequestWritten = conn.Wrote()
+	if x.failedBody != nil {
+		res.Outcome = verdict.AttemptCanceled
+		return res, false
+	}
+	// An upstream may answer and close before it has taken the whole body; its
+	// answer counts for more than the broken send.
+	if sendErr != nil && x.bodyStream == nil {
+		res.Outcome = upstream.Classify(sendErr, true)
+		return res, false
+	}
+	res.Phase = retry.PhaseRead
+	if err := x.receive(); err != nil {
+		if sendErr != nil {
+			err = sendErr
+		}
+		res.Outcome = upstream.Classify(err, true)
+		return res, false
+	}
+	if sendErr != nil {
+		x.response.KeepAlive = false
+	}
+	res.Status = x.response.Status
+	if res.Status >= 500 {
+		res.Outcome = verdict.AttemptStatus5xx
+	}
+	return res, true
+}
+
+// connect gets a connection. A request that must not be sent twice only goes
+// out on an idle connection that still looks alive.
+func (p *Proxy) connect(x *exchange, fresh bool) (*upstream.Conn, error) {
+	for {
+		c, err := x.plan.Pool.Get(x.plan.Timeouts, x.deadline, fresh)
+		if err != nil || !c.Reused() || x.method.Idempotent() && x.bodyStream == nil || c.Alive() {
+			return c, err
+		}
+		c.Release(false)
+	}
+}
+
+// send writes the head and the body; a small request is a single write.
+func (p *Proxy) send(x *exchange) error {
+	r := forward.Request{
+		Method:     x.ctx.Method(),
+		Host:       x.plan.Pool.Target().Host,
+		BasePath:   x.plan.Pool.Target().BasePath,
+		Path:       x.rest,
+		Query:      x.query,
+		Fields:     x.fields,
+		BodyLength: x.bodyLength,
+		Credential: x.plan.Credential,
+	}
+	if p.AdmittedAt {
+		r.AdmittedAt = p.Epoch + x.admittedAt
+	}
+	x.head = forward.AppendHead(x.head[:0], &r)
+	if x.bodyStream == nil {
+		x.head = append(x.head, x.body...)
+		_, err := x.conn.Write(x.head)
+		return err
+	}
+	if _, err := x.conn.Write(x.head); err != nil {
+		return err
+	}
+	return x.sendStream()
+}
+
+// sendStream copies a streamed body: what was read of it already, then the rest.
+func (x *exchange) sendStream() error {
+	write := x.conn.Write
+	if x.bodyLength < 0 {
+		write = x.writeChunk
+	}
+	if len(x.body) > 0 {
+		if _, err := write(x.body); err != nil {
+			return err
+		}
+	}
+	buf := x.bodyBuf[:cap(x.bodyBuf)]
+	if len(buf) < 4<<10 {
+		buf = make([]byte, 16<<10)
+		x.bodyBuf = buf
+	}
+	for {
+		n, err := x.bodyStream.Read(buf)
+		if n > 0 {
+			if _, err := write(buf[:n]); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if x.bodyLength < 0 {
+		_, err := x.conn.Write([]byte("0\r\n\r\n"))
+		return err
+	}
+	return nil
+}
+
+// writeChunk writes one chunk of the chunked coding (RFC 9112 §7.1).
+func (x *exchange) writeChunk(data []byte) (int, error) {
+	x.scratch = strconv.AppendInt(x.scratch[:0], int64(len(data)), 16)
+	x.scratch = append(x.scratch, '\r', '\n')
+	x.scratch = append(append(x.scratch, data...), '\r', '\n')
+	return x.conn.Write(x.scratch)
+}
+
+// receive reads the head of the answer, and a small body into the response, so
+// that an answer cut short is noticed while another attempt is still possible.
+func (x *exchange) receive() error {
+	if err := x.response.Read(x.conn.R, x.method == verdict.MethodHead); err != nil {
+		return err
+	}
+	x.answer.Reset(x.conn.R, &x.response)
+	if x.response.Body == http1.NoBody || x.mustStream() {
+		return nil
+	}
+	n := int(x.response.Length)
+	body := x.ctx.Response.SwapBody(nil)
+	if cap(body) < n {
+		body = make([]byte, n)
+	}
+	body = body[:n]
+	_, err := io.ReadFull(&x.answer, body)
+	x.ctx.Response.SwapBody(body)
+	return err
+}
+
+// mustStream reports that the answer goes to the client as it arrives: large,
+// of unknown length, or an event stream.
+func (x *exchange) mustStream() bool {
+	switch x.response.Body {
+	case http1.NoBody:
+		return false
+	case http1.Fixed:
+		return x.response.Length > maxHeld || x.isEventStream()
+	}
+	return true
+}
+
+func (x *exchange) isEventStream() bool {
+	value, _ := http1.Get(x.response.Fields, "content-type")
+	const name = "text/event-stream"
+	return len(value) >= len(name) && http1.EqualFold(value[:len(name)], name)
+}

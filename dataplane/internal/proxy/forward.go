@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/http1"
+	"apiproxy.internal/dataplane/internal/retry"
+	"apiproxy.internal/dataplane/internal/verdict"
+)
+
+// forward sends the request, again if that is allowed and useful, and writes
+// the answer. Each attempt has been charged to the provider's limit before it
+// comes here.
+func (p *Proxy) forward(x *exchange) {
+	plan := x.plan
+	if plan.Total > 0 {
+		x.deadline = time.Now().Add(plan.Total)
+	}
+	plan.Budget.Request(x.now)
+	for n := 1; ; n++ {
+		permit, ok, wait, changed := plan.Breaker.Acquire(p.Clock())
+		p.tell(x, changed)
+		if !ok {
+			x.returnAttempt()
+			p.refuse(x, refusal{status: 503, kind: verdict.CircuitBreaker, retryAfter: int64(wait),
+				detail: "the provider fails and its circuit breaker is open; wait for Retry-After"})
+			return
+		}
+		x.permit = permit
+		p.attempt(x)
+		pause, again := p.another(x, n)
+		if !again {
+			p.answer(x)
+			return
+		}
+		p.dropConn(x)
+		time.Sleep(pause)
+	}
+}
+
+// another decides on one more attempt after the nth and charges it. Everything
+// that could refuse it is asked first: once the answer in hand is thrown away
+// there is no other to give.
+func (p *Proxy) another(x *exchange, n int) (time.Duration, bool) {
+	plan := x.plan
+	if n > plan.Retry.Times || !retry.Retryable(x.method, x.result) {
+		return 0, false
+	}
+	now := p.Clock()
+	if plan.Breaker.State(now) != verdict.Closed {
+		return 0, false
+	}
+	pause := p.pause(x, n)
+	if !x.deadline.IsZero() && time.Until(x.deadline) <= pause {
+		return 0, false
+	}
+	if _, ok := x.takeAttempt(now); !ok {
+		return 0, false
+	}
+	if !plan.Budget.TryRetry(now) {
+		x.returnAttempt()
+		return 0, false
+	}
+	x.admittedAt = now
+	plan.Metrics.Retry()
+	return pause, true
+}
+
+func (p *Proxy) pause(x *exchange, n int) time.Duration {
+	wait := x.plan.Retry.Backoff(n, rand.Uint64())
+	if x.answered {
+		if value, ok := http1.Get(x.response.Fields, "retry-after"); ok {
+			if after, ok := retry.ParseRetryAfter(value, time.Now()); ok {
+				return retry.WithRetryAfter(wait, after)
+			}
+		}
+	}
+	return wait
+}
+
+// dropConn ends the use of the attempt's connection; it may serve again only if
+// its answer was read to the end.
+func (p *Proxy) dropConn(x *exchange) {
+	if x.conn != nil {
+		x.conn.Release(x.answered && x.answer.Done() && x.response.KeepAlive && x.failedBody == nil)
+		x.conn = nil
+	}
+}
+
+// conclude reports how an attempt ended, once: to the counters and the breaker.
+func (p *Proxy) conclude(x *exchange, outcome verdict.AttemptOutcome) {
+	x.plan.Metrics.Attempt(outcome)
+	switch outcome {
+	case verdict.AttemptSuccess:
+		p.settle(x, breaker.Success)
+	case verdict.AttemptCanceled:
+		p.settle(x, breaker.Released)
+	default:
+		p.settle(x, breaker.Failure)
+	}
+}
+
+// settle gives the permit back; with no permit in hand it does nothing.
+func (p *Proxy) settle(x *exchange, o breaker.Outcome) {
+	if x.plan == nil {
+		return
+	}
+	permit := x.permit
+	x.permit = breaker.Permit{}
+	p.tell(x, x.plan.Breaker.Done(p.Clock(), permit, o))
+}
+
+func (p *Proxy) tell(x *exchange, t breaker.Transition) {
+	if t.Changed() {
+		p.BreakerChanged(x.plan.Name, t)
+	}
+}

@@ -1,0 +1,158 @@
+// Package proxy is the request path of a node, told once: serve is a straight
+// line over the stages, in the order of the contract. It is where fasthttp meets
+// the pure stages and decides nothing that a stage can decide.
+package proxy
+
+import (
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/valyala/fasthttp"
+
+	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/metrics"
+	"apiproxy.internal/dataplane/internal/snapshot"
+)
+
+// Options are what a Proxy works with. All functions must be safe for
+// simultaneous use and return at once.
+type Options struct {
+	NodeID   string
+	Snapshot func() *snapshot.Snapshot // nil result: no configuration yet
+	Clock    func() int64              // monotonic nanoseconds since the node's start
+	Epoch    int64                     // unix nanoseconds at which Clock was 0
+	Metrics  *metrics.Node
+
+	AccessLog      func(line []byte) // one line; must not be kept
+	BreakerChanged func(provider string, t breaker.Transition)
+	Panicked       func(requestID string, value any, stack []byte)
+	Draining       func() bool // every answer then asks the client to leave
+
+	// AdmittedAt sends X-Proxy-Admitted-At upstream, for measuring.
+	AdmittedAt bool
+}
+
+// Proxy serves proxied requests. Safe for simultaneous use.
+type Proxy struct {
+	Options
+	none      *metrics.Provider // counts requests to no provider
+	inFlight  atomic.Int64
+	exchanges sync.Pool
+}
+
+// New makes a Proxy.
+func New(o Options) *Proxy {
+	p := &Proxy{Options: o, none: o.Metrics.Provider(metrics.NoProvider)}
+	p.exchanges.New = func() any { return new(exchange) }
+	return p
+}
+
+// InFlight is the number of requests being served, streams included.
+func (p *Proxy) InFlight() int64 { return p.inFlight.Load() }
+
+// Handle serves one request. However it ends, it is recorded exactly once: here
+// or, for a streamed answer, at the end of the stream.
+func (p *Proxy) Handle(ctx *fasthttp.RequestCtx) {
+	x := p.resume(ctx)
+	defer p.end(x)
+	p.serve(x)
+}
+
+// serve is the path of a request. A stage that returns false has written the
+// answer.
+func (p *Proxy) serve(x *exchange) {
+	if !p.accept(x) { // all that is decided before a byte of the body is read
+		return
+	}
+	if !p.readBody(x) {
+		return
+	}
+	p.forward(x) // per attempt: breaker, credential, send
+}
+
+// accept runs the stages that need the head of the request only.
+func (p *Proxy) accept(x *exchange) bool {
+	if x.accepted {
+		return true
+	}
+	x.accepted = p.admit(x) && // validity, size, caps
+		p.route(x) && // prefix -> plan, allow list
+		p.takeFairness(x) && // per_ip, global
+		// A stored answer will be looked up here: it costs no provider quota.
+		p.takeProvider(x) // the provider's limit, for the first attempt
+	return x.accepted
+}
+
+// Expect decides on a request that waits for "100 Continue" before it sends its
+// body: the result is the status to answer with. It is the server's hook for
+// RFC 9110 §10.1.1, so that a body that would be refused is never asked for.
+func (p *Proxy) Expect(ctx *fasthttp.RequestCtx) int {
+	x := p.begin(ctx)
+	if ok := p.guarded(x, p.accept); !ok {
+		p.finish(x)
+		return ctx.Response.StatusCode()
+	}
+	ctx.SetUserValue(exchangeKey, x)
+	return fasthttp.StatusContinue
+}
+
+// exchangeKey is where Expect leaves the exchange for Handle.
+const exchangeKey = "exchange"
+
+// resume takes up the exchange of Expect, or begins one.
+func (p *Proxy) resume(ctx *fasthttp.RequestCtx) *exchange {
+	if ctx.Request.MayContinue() {
+		if x, ok := ctx.UserValue(exchangeKey).(*exchange); ok {
+			return x
+		}
+	}
+	return p.begin(ctx)
+}
+
+// begin takes the one reading of the clock that the fairness limits share.
+func (p *Proxy) begin(ctx *fasthttp.RequestCtx) *exchange {
+	x := p.exchanges.Get().(*exchange)
+	x.begin(ctx, p.Snapshot(), p.Clock())
+	x.inFlight = p.inFlight.Add(1)
+	return x
+}
+
+// end runs when the handler returns, panic or not.
+func (p *Proxy) end(x *exchange) {
+	if v := recover(); v != nil {
+		p.panicked(x, v)
+	}
+	if x.stream == nil {
+		p.finish(x)
+	}
+}
+
+// guarded runs a stage outside Handle's own guard.
+func (p *Proxy) guarded(x *exchange, stage func(*exchange) bool) (ok bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.panicked(x, v)
+			ok = false
+		}
+	}()
+	return stage(x)
+}
+
+// panicked turns a bug into one failed request: what the attempt holds is given
+// back, the client gets an answer, the log gets the stack.
+func (p *Proxy) panicked(x *exchange, v any) {
+	p.Panicked(string(x.requestID), v, debug.Stack())
+	x.stream = nil
+	p.dropConn(x)
+	p.settle(x, breaker.Released)
+	p.refuse(x, refusalInternal)
+}
+
+// finish records the request, frees its slot and recycles its exchange.
+func (p *Proxy) finish(x *exchange) {
+	p.record(x)
+	p.inFlight.Add(-1)
+	x.clear()
+	p.exchanges.Put(x)
+}

@@ -1,0 +1,89 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"apiproxy.internal/dataplane/internal/metrics"
+	"apiproxy.internal/dataplane/internal/record"
+	"apiproxy.internal/dataplane/internal/verdict"
+)
+
+// record turns the finished exchange into one observation and one log line; the
+// only place that sees both.
+func (p *Proxy) record(x *exchange) {
+	latency := time.Duration(p.Clock() - x.now)
+	counters := p.none
+	if x.plan != nil {
+		counters = x.plan.Metrics
+	}
+	counters.Observe(metrics.Observation{
+		Method:  x.method,
+		Status:  x.status,
+		Latency: latency,
+		Error:   x.kind,
+		Limit:   x.refusedBy,
+	})
+	cache := ""
+	if x.attempts > 0 {
+		cache = "bypass"
+	}
+	x.scratch = record.Append(x.scratch[:0], &record.Entry{
+		Time:            time.Unix(0, p.Epoch+x.now),
+		RequestID:       x.requestID,
+		Node:            p.NodeID,
+		Provider:        x.provider(),
+		Method:          x.ctx.Method(),
+		Path:            x.path,
+		Status:          x.status,
+		Latency:         latency,
+		UpstreamLatency: time.Duration(x.upstream),
+		BytesIn:         x.bodyIn,
+		BytesOut:        x.bytesOut,
+		Client:          x.client,
+		UserAgent:       x.userAgent(),
+		Cache:           cache,
+		Attempts:        x.attempts,
+		Limit:           x.refusedBy,
+		Error:           x.kind,
+	})
+	p.AccessLog(x.scratch)
+}
+
+// HandleParseError answers a request that fasthttp could not read. It bypasses
+// the handler, so it is fed into the same counters and the same log here.
+func (p *Proxy) HandleParseError(ctx *fasthttp.RequestCtx, err error) {
+	x := p.begin(ctx)
+	x.requestID = appendNewID(x.idBuf[:0])
+	x.idBuf = x.requestID
+	x.client = peerAddr(ctx.RemoteAddr())
+	r := refusalBadRequest
+	var (
+		small   *fasthttp.ErrSmallBuffer
+		netFail net.Error
+	)
+	switch {
+	case errors.As(err, &small):
+		r = refusalLongHead
+	case errors.As(err, &netFail) && netFail.Timeout():
+		r = refusalSlowBody
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		r = refusalLargeBody
+	}
+	p.refuse(x, r)
+	p.finish(x)
+}
+
+// kindOf maps how the last attempt ended to the word for the answer.
+var kindOf = [verdict.AttemptOutcomes]verdict.ErrorType{
+	verdict.AttemptStatus5xx:         verdict.Upstream5xx,
+	verdict.AttemptTimeout:           verdict.Timeout,
+	verdict.AttemptConnectionRefused: verdict.ConnectionRefused,
+	verdict.AttemptConnectFailure:    verdict.ConnectFailure,
+	verdict.AttemptSSLError:          verdict.SSLError,
+	verdict.AttemptConnectionBroken:  verdict.ConnectionBroken,
+	verdict.AttemptCanceled:          verdict.ClientGone,
+}

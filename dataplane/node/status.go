@@ -1,0 +1,134 @@
+package node
+
+import (
+	"math"
+	"time"
+
+	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/limit"
+	"apiproxy.internal/dataplane/internal/metrics"
+	"apiproxy.internal/dataplane/internal/snapshot"
+	"apiproxy.internal/dataplane/internal/verdict"
+	"apiproxy.internal/shared/config"
+	"apiproxy.internal/shared/status"
+)
+
+// Status is the node's own view, in the shape that the whole cluster has.
+func (n *Node) Status() status.Document {
+	pub := n.current.Load()
+	now := n.clock()
+	doc := status.Document{
+		GeneratedAt: time.Now().UTC(),
+		Config:      status.Config{Revision: pub.Document.Revision, UpdatedAt: pub.at.UTC(), Author: pub.author},
+		Providers:   make(map[string]status.Provider, len(pub.Plans)),
+	}
+	var total, passedFairness, rejectedGlobal, rejectedPerIP float64
+	for _, p := range pub.Plans {
+		s := p.Metrics.Stats()
+		doc.Providers[p.Name] = n.providerStatus(pub.Document, p, s, now)
+		total += s.PerSecond(s.Recent.Requests)
+		rejectedPerIP += s.PerSecond(s.Recent.Rejected[verdict.PerIP])
+		rejectedGlobal += s.PerSecond(s.Recent.Rejected[verdict.Global])
+		passedFairness += s.PerSecond(s.Recent.Requests - sum(s.Recent.Rejected))
+	}
+	if l := pub.Document.RateLimit.Global; l != nil {
+		doc.Limits.Global = limitStatus(*l, pub.Global.Peek(now), passedFairness, rejectedGlobal)
+	}
+	if l := pub.Document.RateLimit.PerIP; l != nil {
+		// How much is left differs from client to client; a new one has it all.
+		doc.Limits.PerIP = limitStatus(l.Limit, limit.Decision{Remaining: l.Burst}, passedFairness, rejectedPerIP)
+		doc.Limits.PerIP.Utilisation = 0
+	}
+	doc.Nodes = []status.Node{n.nodeStatus(pub, total)}
+	return doc
+}
+
+func (n *Node) nodeStatus(pub *published, rate float64) status.Node {
+	s := status.Node{
+		ID:                n.id,
+		Incarnation:       n.incarnation,
+		State:             status.Live,
+		Version:           n.options.Version,
+		Revision:          pub.Document.Revision,
+		Mode:              status.Standalone,
+		RequestsPerSecond: round(rate),
+		InFlight:          n.proxy.InFlight(),
+	}
+	if a := n.Addr(); a != nil {
+		s.Address = a.String()
+	}
+	if n.draining.Load() {
+		s.State = status.Draining
+	}
+	return s
+}
+
+func (n *Node) providerStatus(doc *config.Document, p *snapshot.Plan, s metrics.Stats, now int64) status.Provider {
+	b := p.Breaker.Stats(now)
+	out := status.Provider{
+		State:             b.State.String(),
+		Failures:          b.Failures,
+		Breaker:           n.breakerStatus(b),
+		RequestsPerSecond: round(s.PerSecond(s.Recent.Requests)),
+		SuccessRatio:      1,
+		LatencyMS:         status.Latency{Avg: round(s.Latency.Avg), P50: round(s.Latency.P50), P95: round(s.Latency.P95), P99: round(s.Latency.P99)},
+		RetriesPerSecond:  round(s.PerSecond(s.Recent.Retries)),
+		Credential:        "ok",
+	}
+	if s.Recent.Requests > 0 {
+		out.SuccessRatio = round(float64(s.Recent.Success) / float64(s.Recent.Requests))
+	}
+	if p.Credential == nil {
+		out.Credential = "missing"
+	}
+	if l := doc.RateLimit.PerProvider[p.Name]; l != nil {
+		admitted := s.PerSecond(s.Recent.Requests - sum(s.Recent.Rejected) + s.Recent.Retries)
+		out.Limit = limitStatus(*l, p.Limit.Peek(now), admitted, s.PerSecond(s.Recent.Rejected[verdict.PerProvider]))
+	}
+	return out
+}
+
+func (n *Node) breakerStatus(b breaker.Stats) status.Breaker {
+	s := status.Breaker{State: b.State.String(), Failures: b.Failures}
+	at := func(ns int64) *time.Time {
+		t := n.started.Add(time.Duration(ns)).UTC()
+		return &t
+	}
+	if b.State != verdict.Closed {
+		s.OpenedAt = at(b.OpenedAt)
+	}
+	if b.State == verdict.Open {
+		s.RetryAt = at(b.RetryAt)
+	}
+	return s
+}
+
+func limitStatus(l config.Limit, d limit.Decision, admitted, rejected float64) *status.Limit {
+	rate := perSecond(l.Rate)
+	s := &status.Limit{
+		Rate:              rate,
+		Burst:             l.Burst,
+		Available:         d.Remaining,
+		AdmittedPerSecond: round(admitted),
+		RejectedPerSecond: round(rejected),
+	}
+	if rate > 0 {
+		s.Utilisation = round(admitted / rate)
+	}
+	return s
+}
+
+func perSecond(r config.Rate) float64 {
+	num, den := r.PerSecond()
+	return float64(num) / float64(den)
+}
+
+func sum(counts [verdict.LimitScopes]uint64) (total uint64) {
+	for _, c := range counts {
+		total += c
+	}
+	return total
+}
+
+// round keeps three decimals: more is noise to whoever reads the page.
+func round(f float64) float64 { return math.Round(f*1000) / 1000 }
