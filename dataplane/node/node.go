@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"path/filepath"
 	"sync"
@@ -22,9 +21,6 @@ import (
 	"apiproxy.internal/dataplane/internal/snapshot"
 	"apiproxy.internal/shared/status"
 )
-
-// readBuffer holds a request's whole head: 64 KiB and room for the line ends.
-const readBuffer = 68 << 10
 
 // Node is one data-plane process. New wires it, Start opens its ports, Stop
 // drains it.
@@ -148,38 +144,20 @@ func (n *Node) Start() error {
 	return nil
 }
 
-// newServer sets what fasthttp leaves open by default.
+// newServer sets what fasthttp leaves open by default. The caps and timeouts
+// are those of the configuration at the start; they need a restart to change.
 func (n *Node) newServer(h fasthttp.RequestHandler) *fasthttp.Server {
 	limits := n.snapshot().Document.Server
-	return &fasthttp.Server{
-		Handler:               h,
-		ErrorHandler:          n.proxy.HandleParseError,
-		ExpectHandler:         n.expect,
-		HeaderReceived:        n.bodyDeadline,
-		ReadTimeout:           time.Duration(limits.HeaderTimeout),
-		IdleTimeout:           time.Duration(limits.IdleTimeout),
-		Concurrency:           limits.MaxConnections,
-		MaxConnsPerIP:         limits.MaxConnectionsPerIP,
-		ReadBufferSize:        readBuffer,
-		MaxRequestBodySize:    math.MaxInt32, // the proxy enforces max_body_size, by provider revision
-		StreamRequestBody:     true,
-		LazyRequestTime:       true,
-		NoDefaultServerHeader: true,
-		NoDefaultContentType:  true,
-		CloseOnShutdown:       true,
-		SecureErrorLogMessage: true,
-
-		DisablePreParseMultipartForm: true,
-		Logger:                       serverLog{n.log},
+	s := &fasthttp.Server{
+		Handler:       h,
+		ReadTimeout:   time.Duration(limits.HeaderTimeout),
+		IdleTimeout:   time.Duration(limits.IdleTimeout),
+		Concurrency:   limits.MaxConnections,
+		MaxConnsPerIP: limits.MaxConnectionsPerIP,
+		Logger:        serverLog{n.log},
 	}
-}
-
-// bodyDeadline gives a request body its own time, once the head is there.
-func (n *Node) bodyDeadline(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if h.ContentLength() == 0 || h.ContentLength() == -2 {
-		return fasthttp.RequestConfig{}
-	}
-	return fasthttp.RequestConfig{ReadTimeout: time.Duration(n.snapshot().Document.Server.BodyTimeout)}
+	n.proxy.Equip(s)
+	return s
 }
 
 func (n *Node) serve(s *fasthttp.Server, l net.Listener) {

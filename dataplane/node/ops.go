@@ -15,15 +15,6 @@ func (n *Node) handle(ctx *fasthttp.RequestCtx) {
 	n.proxy.Handle(ctx)
 }
 
-// expect decides on a request that waits for "100 Continue". Our own endpoints
-// take no body, so they are left to answer.
-func (n *Node) expect(ctx *fasthttp.RequestCtx) int {
-	if ctx.IsGet() || ctx.IsHead() {
-		return fasthttp.StatusContinue
-	}
-	return n.proxy.Expect(ctx)
-}
-
 // handleAdmin serves the admin port, which proxies nothing.
 func (n *Node) handleAdmin(ctx *fasthttp.RequestCtx) {
 	if !n.endpoint(ctx, true) {

@@ -1,12 +1,14 @@
-// Package cli gives the flags of all programs the same manners: each has an
-// environment variable, and --help says which.
+// Package cli gives the flags of all programs the same manners: each setting has
+// an environment variable, and --help says which.
 package cli
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -19,35 +21,60 @@ func EnvName(flagName string) string {
 }
 
 // Parse reads args into fs, then the environment for flags that args left out.
-// lookup is os.LookupEnv, or a stand-in. A stray argument is an error.
-func Parse(fs *flag.FlagSet, args []string, lookup func(string) (string, bool)) error {
-	if err := fs.Parse(args); err != nil {
+// lookup is os.LookupEnv, or a stand-in; a variable that is empty counts as unset.
+// actions name the flags that say what to do once rather than how to run, such as
+// "version": a variable that all programs of a container inherit must not trigger
+// them. A stray argument is an error. If help was asked for, Parse calls fs.Usage
+// and returns flag.ErrHelp; other errors are left to the caller to print.
+func Parse(fs *flag.FlagSet, args []string, lookup func(string) (string, bool), actions ...string) error {
+	err := parseQuietly(fs, args)
+	if errors.Is(err, flag.ErrHelp) && fs.Usage != nil {
+		fs.Usage()
+	}
+	if err != nil {
 		return err
 	}
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; flags begin with --, see --help", fs.Arg(0))
 	}
-	given := map[string]bool{}
-	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	var err error
+	given := slices.Clone(actions)
+	fs.Visit(func(f *flag.Flag) { given = append(given, f.Name) })
 	fs.VisitAll(func(f *flag.Flag) {
-		value, ok := lookup(EnvName(f.Name))
-		if err != nil || !ok || given[f.Name] {
+		value, _ := lookup(EnvName(f.Name))
+		if err != nil || value == "" || slices.Contains(given, f.Name) {
 			return
 		}
 		if e := fs.Set(f.Name, value); e != nil {
-			err = fmt.Errorf("%s=%q: %w", EnvName(f.Name), value, e)
+			// Without the value: secrets turn up in variables.
+			err = fmt.Errorf("%s: not a valid value (%w); see --%s in --help", EnvName(f.Name), e, f.Name)
 		}
 	})
 	return err
 }
 
-// Usage prints what the program is for and one paragraph per flag.
-func Usage(fs *flag.FlagSet, w io.Writer, about string) {
-	fmt.Fprintf(w, "%s\n\nUsage: %s [flags]\n\nEach flag can be set by the environment variable behind it; the flag wins.\n\n", about, fs.Name())
+// parseQuietly is fs.Parse without its printing the whole usage under each error.
+func parseQuietly(fs *flag.FlagSet, args []string) error {
+	out, usage := fs.Output(), fs.Usage
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	defer func() { fs.Usage = usage; fs.SetOutput(out) }()
+	return fs.Parse(args)
+}
+
+// Usage prints what the program is for and one paragraph per flag. actions are
+// those of Parse.
+func Usage(fs *flag.FlagSet, w io.Writer, about string, actions ...string) {
+	fmt.Fprintf(w, "%s\n\nUsage: %s [flags]\n\nA flag can be set by the environment variable behind it; the flag wins.\n\n", about, fs.Name())
 	fs.VisitAll(func(f *flag.Flag) {
 		kind, usage := flag.UnquoteUsage(f)
-		fmt.Fprintf(w, "  --%s %s  [%s]\n        %s", f.Name, kind, EnvName(f.Name), usage)
+		fmt.Fprintf(w, "  --%s", f.Name)
+		if kind != "" {
+			fmt.Fprintf(w, " %s", kind)
+		}
+		if !slices.Contains(actions, f.Name) {
+			fmt.Fprintf(w, "  [%s]", EnvName(f.Name))
+		}
+		fmt.Fprintf(w, "\n        %s", usage)
 		if f.DefValue != "" && f.DefValue != "false" {
 			fmt.Fprintf(w, " (default %s)", f.DefValue)
 		}
@@ -62,11 +89,18 @@ func Version() string {
 	if !ok {
 		return "unknown"
 	}
-	version := info.Main.Version
+	return version(info)
+}
+
+func version(info *debug.BuildInfo) string {
+	words := []string{info.Main.Version}
+	if words[0] == "" {
+		words[0] = "(devel)"
+	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			version += " " + s.Value[:12]
+			words = append(words, s.Value[:12])
 		}
 	}
-	return version + " " + info.GoVersion
+	return strings.Join(append(words, info.GoVersion), " ")
 }

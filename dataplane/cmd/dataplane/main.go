@@ -28,8 +28,6 @@ func run(args []string, stdout, stderr io.Writer) int {
 	o := node.DefaultOptions()
 	o.Version = cli.Version()
 	fs := flag.NewFlagSet("dataplane", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() { cli.Usage(fs, stderr, about) }
 	configFile := fs.String("config", "", "configuration `FILE`, YAML or JSON; without it the three presets are served")
 	fs.StringVar(&o.Listen, "listen", o.Listen, "`ADDR` of proxied requests and of the operator's endpoints")
 	fs.StringVar(&o.AdminListen, "admin-listen", "", "`ADDR` that alone serves /metrics /status /circuit-breaker-stats")
@@ -41,17 +39,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs.BoolVar(&o.DebugAdmittedAt, "debug-admitted-at", false, "send X-Proxy-Admitted-At upstream, for measuring; needs private upstreams")
 	check := fs.Bool("check", false, "print every problem of the configuration and exit, 0 if it would be accepted")
 	version := fs.Bool("version", false, "print the version and exit")
-	if err := cli.Parse(fs, args, os.LookupEnv); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		fmt.Fprintln(stderr, "dataplane:", err)
-		return 2
-	}
+	actions := []string{"check", "version"}
+	fs.Usage = func() { cli.Usage(fs, stdout, about, actions...) }
+	err := cli.Parse(fs, args, os.LookupEnv, actions...)
 	if *configFile != "" {
 		o.Source = node.FileSource(*configFile)
 	}
 	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintln(stderr, "dataplane:", err)
+		return 2
 	case *version:
 		fmt.Fprintln(stdout, "dataplane", o.Version)
 		return 0

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// Listener hands out connections whose writes time out after a silence, not
-// after a whole answer, so that a live stream is never cut.
+// Listener hands out connections whose writes time out one by one, not the whole
+// answer, so that a live stream is never cut. The server must not set write
+// deadlines of its own.
 type Listener struct {
 	net.Listener
-	// WriteTimeout is asked at each accept.
+	// WriteTimeout bounds each write; it is asked at each accept and positive.
 	WriteTimeout func() time.Duration
 }
 

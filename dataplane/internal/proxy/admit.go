@@ -32,6 +32,8 @@ func (p *Proxy) admit(x *exchange) bool {
 	if err := x.parse(header); err != nil {
 		return p.refuse(x, refusal{status: fasthttp.StatusBadRequest, kind: verdict.Malformed, detail: err.Error(), close: true})
 	}
+	// A refusal from here on is counted where the request was going.
+	x.plan, x.rest, _ = x.snap.Routes.Match(x.path)
 	if r := x.unsupported(header); r != nil {
 		return p.refuse(x, *r)
 	}
@@ -73,14 +75,13 @@ func (x *exchange) unsupported(header *fasthttp.RequestHeader) *refusal {
 	return nil
 }
 
-// route finds the provider and applies the allow list, which covers proxied
-// paths only.
+// route lets the request through to its provider: there is one, the caller may
+// use it, and the node has its key. The allow list covers proxied paths only.
 func (p *Proxy) route(x *exchange) bool {
-	plan, rest, ok := x.snap.Routes.Match(x.path)
-	if !ok {
+	plan := x.plan
+	if plan == nil {
 		return p.refuse(x, refusalNoProvider)
 	}
-	x.plan, x.rest = plan, rest
 	if !x.snap.Allows(x.client) {
 		return p.refuse(x, refusalForbidden)
 	}

@@ -70,11 +70,8 @@ func newBench(t testing.TB, serve func(net.Conn), change func(*config.Document))
 		Panicked:       func(id string, v any, stack []byte) { t.Errorf("panic in %s: %v\n%s", id, v, stack) },
 		Draining:       func() bool { return false },
 	})
-	server := &fasthttp.Server{
-		Handler: b.proxy.Handle, ErrorHandler: b.proxy.HandleParseError, ExpectHandler: b.proxy.Expect,
-		StreamRequestBody: true, NoDefaultContentType: true, NoDefaultServerHeader: true, ReadBufferSize: 68 << 10,
-		DisablePreParseMultipartForm: true,
-	}
+	server := &fasthttp.Server{Handler: b.proxy.Handle}
+	b.proxy.Equip(server)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -84,10 +84,10 @@ func (p *Proxy) accept(x *exchange) bool {
 	return x.accepted
 }
 
-// Expect decides on a request that waits for "100 Continue" before it sends its
-// body: the result is the status to answer with. It is the server's hook for
-// RFC 9110 §10.1.1, so that a body that would be refused is never asked for.
-func (p *Proxy) Expect(ctx *fasthttp.RequestCtx) int {
+// expect decides on a request that waits for "100 Continue" before it sends its
+// body (RFC 9110 §10.1.1): the result is the status to answer with, so a body
+// that would be refused is never asked for.
+func (p *Proxy) expect(ctx *fasthttp.RequestCtx) int {
 	x := p.begin(ctx)
 	if ok := p.guarded(x, p.accept); !ok {
 		p.finish(x)
@@ -97,10 +97,10 @@ func (p *Proxy) Expect(ctx *fasthttp.RequestCtx) int {
 	return fasthttp.StatusContinue
 }
 
-// exchangeKey is where Expect leaves the exchange for Handle.
+// exchangeKey is where expect leaves the exchange for Handle.
 const exchangeKey = "exchange"
 
-// resume takes up the exchange of Expect, or begins one.
+// resume takes up the exchange of expect, or begins one.
 func (p *Proxy) resume(ctx *fasthttp.RequestCtx) *exchange {
 	if ctx.Request.MayContinue() {
 		if x, ok := ctx.UserValue(exchangeKey).(*exchange); ok {

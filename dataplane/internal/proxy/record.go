@@ -53,9 +53,9 @@ func (p *Proxy) record(x *exchange) {
 	p.AccessLog(x.scratch)
 }
 
-// HandleParseError answers a request that fasthttp could not read. It bypasses
-// the handler, so it is fed into the same counters and the same log here.
-func (p *Proxy) HandleParseError(ctx *fasthttp.RequestCtx, err error) {
+// parseError answers a request that fasthttp could not read. That bypasses the
+// handler, so it is fed into the same counters and the same log here.
+func (p *Proxy) parseError(ctx *fasthttp.RequestCtx, err error) {
 	x := p.begin(ctx)
 	x.requestID = appendNewID(x.idBuf[:0])
 	x.idBuf = x.requestID

@@ -2,6 +2,7 @@
 package record
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 	"time"
@@ -18,7 +19,7 @@ type Entry struct {
 	Node            string
 	Provider        string
 	Method          []byte
-	Path            []byte // with the prefix, raw bytes, without the query
+	Path            []byte // with the prefix, raw bytes; a query is left out
 	Status          int
 	Latency         time.Duration
 	UpstreamLatency time.Duration
@@ -51,7 +52,7 @@ func Append(dst []byte, e *Entry) []byte {
 	dst = append(dst, `,"method":`...)
 	dst = logfile.AppendString(dst, clip(e.Method))
 	dst = append(dst, `,"path":`...)
-	dst = logfile.AppendString(dst, clip(e.Path))
+	dst = logfile.AppendString(dst, clip(withoutQuery(e.Path)))
 	dst = append(dst, `,"status":`...)
 	dst = strconv.AppendInt(dst, int64(e.Status), 10)
 	dst = append(dst, `,"latency_ms":`...)
@@ -64,21 +65,30 @@ func Append(dst []byte, e *Entry) []byte {
 	dst = strconv.AppendInt(dst, e.BytesOut, 10)
 	dst = append(dst, `,"client_ip":"`...)
 	if e.Client.IsValid() {
-		dst = e.Client.AppendTo(dst)
+		dst = e.Client.WithZone("").AppendTo(dst) // a zone may be any text
 	}
 	dst = append(dst, `","user_agent":`...)
 	dst = logfile.AppendString(dst, clip(e.UserAgent))
-	dst = append(dst, `,"cache":"`...)
-	dst = append(dst, e.Cache...)
-	dst = append(dst, `","degraded":"`...)
-	dst = append(dst, e.Degraded...)
-	dst = append(dst, `","attempts":`...)
+	dst = append(dst, `,"cache":`...)
+	dst = logfile.AppendString(dst, e.Cache)
+	dst = append(dst, `,"degraded":`...)
+	dst = logfile.AppendString(dst, e.Degraded)
+	dst = append(dst, `,"attempts":`...)
 	dst = strconv.AppendInt(dst, int64(e.Attempts), 10)
 	dst = append(dst, `,"limit":"`...)
 	dst = append(dst, e.Limit.String()...)
 	dst = append(dst, `","error_type":"`...)
 	dst = append(dst, e.Error.String()...)
 	return append(dst, `"}`...)
+}
+
+// withoutQuery guards against a caller that hands over a whole request target:
+// values of queries belong into no log.
+func withoutQuery(path []byte) []byte {
+	if i := bytes.IndexByte(path, '?'); i >= 0 {
+		return path[:i]
+	}
+	return path
 }
 
 // appendMillis writes milliseconds with three decimals, in integers: the

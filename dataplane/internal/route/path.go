@@ -18,8 +18,8 @@ var (
 // the first question mark; query is nil if there is none. The bytes are not
 // changed: routing, limits, the cache key, the log and the upstream all see the
 // same ones. Because an upstream may decode them, once or again and again,
-// whatever some decoder could take for a dot segment is refused: escaped dots
-// and slashes, backslashes, path parameters behind dots ("..;"), overlong UTF-8.
+// whatever some decoder could take for a dot segment is refused, be it written
+// with escapes, backslashes, path parameters ("..;") or overlong UTF-8.
 func Split(target []byte) (path, query []byte, err error) {
 	if len(target) == 0 || target[0] != '/' {
 		return nil, nil, ErrForm
@@ -38,11 +38,9 @@ func Split(target []byte) (path, query []byte, err error) {
 		path, query = target[:i], target[i+1:]
 	}
 	if suspect {
-		if err := check(path); err != nil {
-			return nil, nil, err
-		}
+		err = check(path)
 	}
-	return path, query, nil
+	return path, query, err
 }
 
 func check(path []byte) error {

@@ -12,7 +12,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patient timeouts never end a test's exchange.
-var patient = Timeouts{Connect: time.Minute, Send: time.Minute, Read: time.Minute}
+var patient = Timeouts{Connect: 10 * time.Second, Send: 10 * time.Second, Read: 10 * time.Second}
 
 var plain = Target{Scheme: "http", Host: "api.test", Addr: "api.test:80"}
 

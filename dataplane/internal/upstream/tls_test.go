@@ -132,38 +132,38 @@ func TestOutcomesOfTLS(t *testing.T) {
 
 func TestAliveOnTLS(t *testing.T) {
 	ca := newAuthority(t)
-	config := &tls.Config{Certificates: []tls.Certificate{
-		ca.issue(t, &x509.Certificate{DNSNames: []string{"api.test"}}, newKey(t)),
-	}}
-	peers := make(chan *tls.Conn, 1)
-	addr := listen(t, func(c net.Conn) {
-		s := tls.Server(c, config)
-		if s.Handshake() == nil {
-			_, _ = s.Read(make([]byte, 1))
-		}
-		peers <- s
-	})
+	config := &tls.Config{
+		Certificates:                []tls.Certificate{ca.issue(t, &x509.Certificate{DNSNames: []string{"api.test"}}, newKey(t))},
+		DynamicRecordSizingDisabled: true, // one write, one record
+	}
 	for name, row := range map[string]struct {
-		answer string // of which 5,000 bytes are asked for
-		act    func(*tls.Conn)
+		behind string          // what follows the answer in its record
+		act    func(*tls.Conn) // what the upstream does afterwards
 		alive  bool
 	}{
-		"nothing happens":       {answer: "", alive: true},
+		"nothing happens":       {alive: true},
 		"close_notify":          {act: func(c *tls.Conn) { _ = c.CloseWrite() }},
 		"closed without notice": {act: func(c *tls.Conn) { _ = c.NetConn().Close() }},
 		"unasked bytes":         {act: func(c *tls.Conn) { _, _ = c.Write([]byte("HTTP/1.1 200 OK\r\n")) }},
 		// These are decrypted already and lie in neither the socket nor R.
-		"unasked bytes in the record of the answer": {answer: "HTTP/1.1 200 OK\r\n"},
+		"unasked bytes in the record of the answer": {behind: "HTTP/1.1 200 OK\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := ca.pool(addr)
+			peers := make(chan *tls.Conn, 2)
+			p := ca.pool(listen(t, func(c net.Conn) {
+				s := tls.Server(c, config)
+				if s.Handshake() == nil {
+					_, _ = s.Read(make([]byte, 1))
+				}
+				peers <- s
+			}))
 			defer p.Close()
 			c := get(t, p)
 			defer func() { c.Release(false) }()
 			_, _ = c.Write([]byte{'?'})
 			peer := <-peers
 			const size = 8 << 10 // more than R's buffer, less than a record
-			_, _ = peer.Write(append(make([]byte, size), row.answer...))
+			_, _ = peer.Write(append(make([]byte, size), row.behind...))
 			if _, err := io.ReadFull(c.R, make([]byte, size)); err != nil {
 				t.Fatal(err)
 			}
