@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -55,6 +57,7 @@ type graph map[string]*pkg
 
 func load(t *testing.T) graph {
 	t.Helper()
+	watchModule(t)
 	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Dir,GoFiles,Imports,Standard,DepOnly", "./...")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -71,6 +74,17 @@ func load(t *testing.T) graph {
 			t.Fatalf("go list: %v", err)
 		}
 		g[p.ImportPath] = p
+	}
+}
+
+// watchModule makes the test depend on every file of the module. go test sees only
+// what a test opens itself, not what go list reads, and would answer from its
+// cache after a change.
+func watchModule(t *testing.T) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(_ string, _ fs.DirEntry, err error) error { return err })
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

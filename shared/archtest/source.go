@@ -26,8 +26,6 @@ func PackageDocs(t *testing.T) {
 	}
 }
 
-// parse also makes the test depend on the files, so that go test does not answer
-// from its cache when only they have changed: it does not see what go list reads.
 func parse(t *testing.T, p *pkg, mode parser.Mode) map[string]*ast.File {
 	t.Helper()
 	files := map[string]*ast.File{}
@@ -105,7 +103,8 @@ func mentions(file *ast.File, from string, functions []string) (found []string) 
 		if !ok {
 			return true
 		}
-		if x, ok := s.X.(*ast.Ident); ok && x.Name == local && slices.Contains(functions, s.Sel.Name) {
+		x, ok := s.X.(*ast.Ident)
+		if ok && x.Name == local && slices.Contains(functions, s.Sel.Name) && !slices.Contains(found, s.Sel.Name) {
 			found = append(found, s.Sel.Name)
 		}
 		return true

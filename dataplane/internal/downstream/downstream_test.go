@@ -67,7 +67,7 @@ func TestLiveStreamIsNeverCut(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, below := accept(t, d, func(client net.Conn) {
 				for {
-					time.Sleep(pause)
+					time.Sleep(pause) // virtual
 					if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
 						return
 					}
@@ -92,7 +92,7 @@ func TestStalledClientIsCut(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, _ := accept(t, d, func(client net.Conn) { _, _ = io.ReadFull(client, make([]byte, 2)) })
 			_, _ = c.Write([]byte{'a'}) // arms the deadline
-			time.Sleep(since)
+			time.Sleep(since)           // virtual
 			_, _ = c.Write([]byte{'b'})
 			begin := time.Now()
 			n, err := c.Write([]byte{'c'})
@@ -112,7 +112,7 @@ func TestQuietServerIsNotCut(t *testing.T) {
 			if _, err := c.Write([]byte{'.'}); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Hour)
+			time.Sleep(time.Hour) // virtual
 		}
 	})
 }

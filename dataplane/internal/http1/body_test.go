@@ -125,6 +125,20 @@ func TestFixedBodyEndsWithTheStream(t *testing.T) {
 	}
 }
 
+// The bounds of lines and trailers hold for a reader of any size.
+func TestBodyBoundsDoNotDependOnTheBuffer(t *testing.T) {
+	for _, wire := range []string{
+		"5;" + strings.Repeat("x", maxChunkLine) + "\r\nhello\r\n0\r\n\r\n",
+		"0\r\nA: " + strings.Repeat("x", maxTrailer) + "\r\n\r\n",
+	} {
+		var b Body
+		b.Reset(bufio.NewReaderSize(strings.NewReader(wire), 64<<10), &Response{Body: Chunked})
+		if n, err := b.Read(make([]byte, 9)); n != 0 || !errors.Is(err, ErrChunk) {
+			t.Errorf("%.20q: read %d bytes, error %v; want %v", wire, n, err, ErrChunk)
+		}
+	}
+}
+
 // An error stays, and an empty read changes nothing.
 func TestBodyErrorIsSticky(t *testing.T) {
 	br := bufio.NewReader(strings.NewReader("x\r\n5\r\nhello\r\n0\r\n\r\n"))

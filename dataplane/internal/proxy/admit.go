@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -15,8 +16,13 @@ import (
 	"apiproxy.internal/dataplane/internal/verdict"
 )
 
-// maxTarget bounds the request target in bytes.
-const maxTarget = 64 << 10
+// Bounds of the request line, in bytes.
+const (
+	maxTarget = 64 << 10
+	maxMethod = 32
+)
+
+var errLongMethod = errors.New("the method is longer than 32 bytes")
 
 // admit checks what every request must fulfil before it is looked at: validity,
 // size, and the node's cap of requests in flight.
@@ -30,7 +36,11 @@ func (p *Proxy) admit(x *exchange) bool {
 		return p.refuse(x, refusalLongTarget)
 	}
 	if err := x.parse(header); err != nil {
-		return p.refuse(x, refusal{status: fasthttp.StatusBadRequest, kind: verdict.Malformed, detail: err.Error(), close: true})
+		r := refusalBadRequest
+		if r.detail = err.Error(); errors.Is(err, http1.ErrTooMany) {
+			r.status = fasthttp.StatusRequestHeaderFieldsTooLarge
+		}
+		return p.refuse(x, r)
 	}
 	// A refusal from here on is counted where the request was going.
 	x.plan, x.rest, _ = x.snap.Routes.Match(x.path)
@@ -49,10 +59,17 @@ func (p *Proxy) admit(x *exchange) bool {
 // parse reads the target and the fields from the raw bytes, so that what was
 // checked is what is forwarded.
 func (x *exchange) parse(header *fasthttp.RequestHeader) (err error) {
+	x.client = peerAddr(x.ctx.RemoteAddr())
+	if len(header.Method()) > maxMethod {
+		return errLongMethod
+	}
 	if x.fields, err = http1.ParseFields(x.fields[:0], header.RawHeaders()); err != nil {
 		return err
 	}
-	x.client = clientaddr.Derive(peerAddr(x.ctx.RemoteAddr()), x.snap.Trusted, x.fields)
+	if err = http1.CheckRequest(header.Protocol(), x.fields); err != nil {
+		return err
+	}
+	x.client = clientaddr.Derive(x.client, x.snap.Trusted, x.fields)
 	if id, ok := http1.Get(x.fields, "x-request-id"); ok && validID(id) {
 		x.requestID = append(x.idBuf[:0], id...)
 	}
@@ -69,8 +86,10 @@ func (x *exchange) unsupported(header *fasthttp.RequestHeader) *refusal {
 	if _, ok := http1.Get(x.fields, "upgrade"); ok {
 		return &refusalUpgrade
 	}
-	if expect, ok := http1.Get(x.fields, "expect"); ok && !http1.EqualFold(expect, "100-continue") {
-		return &refusalExpect
+	for _, f := range x.fields {
+		if http1.EqualFold(f.Name, "expect") && !http1.EqualFold(f.Value, "100-continue") {
+			return &refusalExpect
+		}
 	}
 	return nil
 }

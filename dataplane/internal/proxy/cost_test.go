@@ -3,13 +3,17 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttputil"
 
 	"apiproxy.internal/dataplane/internal/breaker"
 	"apiproxy.internal/shared/config"
@@ -86,7 +90,7 @@ func TestSmallRequestAllocations(t *testing.T) {
 		t.Skip("SKIP: the race detector allocates; the run without it checks this")
 	}
 	b := newBench(t, fixedUpstream(jsonReply), limited)
-	c := dialClient(t, b.addr)
+	c := dialClient(t, b)
 	c.roundTrip(t)
 	const most = 2
 	if n := testing.AllocsPerRun(2000, func() { c.roundTrip(t) }); n > most {
@@ -102,9 +106,9 @@ type client struct {
 	buf     []byte
 }
 
-func dialClient(tb testing.TB, addr string) *client {
+func dialClient(tb testing.TB, b *bench) *client {
 	tb.Helper()
-	conn, err := net.Dial("tcp", addr)
+	conn, err := b.network.dial(context.Background(), "tcp", b.addr)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -173,16 +177,57 @@ func BenchmarkAdmit(bb *testing.B) {
 	}
 }
 
-// BenchmarkRequest is a whole small request over loopback: client, node and
-// upstream in one process.
+// BenchmarkRequest is a whole small request with client, node and upstream in
+// one process: in memory, which leaves the kernel out, and over loopback.
 func BenchmarkRequest(bb *testing.B) {
-	b := newBench(bb, fixedUpstream(jsonReply), limited)
-	bb.ReportAllocs()
-	bb.ResetTimer()
-	bb.RunParallel(func(pb *testing.PB) {
-		c := dialClient(bb, b.addr)
-		for pb.Next() {
-			c.roundTrip(bb)
-		}
-	})
+	for name, on := range map[string]network{"memory": newMemoryNetwork(), "loopback": loopbackNetwork{}} {
+		bb.Run(name, func(bb *testing.B) {
+			b := newBenchOn(bb, on, fixedUpstream(jsonReply), limited)
+			bb.ReportAllocs()
+			bb.ResetTimer()
+			bb.RunParallel(func(pb *testing.PB) {
+				c := dialClient(bb, b)
+				for pb.Next() {
+					c.roundTrip(bb)
+				}
+			})
+		})
+	}
+}
+
+// memoryNetwork connects by name without the kernel.
+type memoryNetwork struct {
+	mu        sync.Mutex
+	listeners map[string]*fasthttputil.InmemoryListener
+}
+
+func newMemoryNetwork() *memoryNetwork {
+	return &memoryNetwork{listeners: map[string]*fasthttputil.InmemoryListener{}}
+}
+
+type memoryListener struct {
+	*fasthttputil.InmemoryListener
+	name string
+}
+
+func (l memoryListener) Addr() net.Addr { return memoryAddr(l.name) }
+
+type memoryAddr string
+
+func (memoryAddr) Network() string  { return "memory" }
+func (a memoryAddr) String() string { return string(a) }
+
+func (m *memoryNetwork) listen() (net.Listener, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name := fmt.Sprintf("memory:%d", len(m.listeners)+1)
+	m.listeners[name] = fasthttputil.NewInmemoryListener()
+	return memoryListener{m.listeners[name], name}, nil
+}
+
+func (m *memoryNetwork) dial(_ context.Context, _, addr string) (net.Conn, error) {
+	m.mu.Lock()
+	l := m.listeners[addr]
+	m.mu.Unlock()
+	return l.Dial()
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -27,6 +28,7 @@ type bench struct {
 	proxy    *Proxy
 	snap     *snapshot.Snapshot
 	metrics  *metrics.Node
+	network  network
 	addr     string
 	upstream *rawUpstream
 
@@ -38,7 +40,25 @@ type bench struct {
 // is called "api" and has the prefix /api/.
 func newBench(t testing.TB, serve func(net.Conn), change func(*config.Document)) *bench {
 	t.Helper()
-	b := &bench{t: t, upstream: newRawUpstream(t, serve)}
+	return newBenchOn(t, loopbackNetwork{}, serve, change)
+}
+
+// network is what a bench listens and dials on.
+type network interface {
+	listen() (net.Listener, error)
+	dial(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+type loopbackNetwork struct{}
+
+func (loopbackNetwork) listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+func (loopbackNetwork) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}
+
+func newBenchOn(t testing.TB, on network, serve func(net.Conn), change func(*config.Document)) *bench {
+	t.Helper()
+	b := &bench{t: t, network: on, upstream: newRawUpstream(t, on, serve)}
 	doc := config.Default()
 	doc.RateLimit = config.RateLimit{}
 	doc.Providers = map[string]config.Provider{"api": {
@@ -55,7 +75,7 @@ func newBench(t testing.TB, serve func(net.Conn), change func(*config.Document))
 	clock := func() int64 { return int64(time.Since(start)) }
 	b.metrics = metrics.New(metrics.Info{})
 	lookup := func(string) (string, bool) { return "canary-key-1234", true }
-	state := snapshot.NewState(b.metrics, (&net.Dialer{}).DialContext, lookup, clock)
+	state := snapshot.NewState(b.metrics, on.dial, lookup, clock)
 	if err := state.Apply(doc, 0, func(s *snapshot.Snapshot) { b.snap = s }); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +92,7 @@ func newBench(t testing.TB, serve func(net.Conn), change func(*config.Document))
 	})
 	server := &fasthttp.Server{Handler: b.proxy.Handle}
 	b.proxy.Equip(server)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := on.listen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,17 +169,12 @@ func (b *bench) get(path string) (*http.Response, string) {
 	return b.do("GET " + path + " HTTP/1.1\r\nHost: proxy\r\n\r\n")
 }
 
-// rawUpstream accepts connections and hands each to a script, keeping what was
-// read from them.
-type rawUpstream struct {
-	addr string
-	mu   sync.Mutex
-	got  []string // request heads, in order
-}
+// rawUpstream accepts connections and hands each to a script.
+type rawUpstream struct{ addr string }
 
-func newRawUpstream(t testing.TB, serve func(net.Conn)) *rawUpstream {
+func newRawUpstream(t testing.TB, on network, serve func(net.Conn)) *rawUpstream {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := on.listen()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -226,7 +226,7 @@ func TestLastAnswerPasses(t *testing.T) {
 
 // No answer at all: 502 or 504 by what went wrong.
 func TestUnansweredRequests(t *testing.T) {
-	refused := newRawUpstream(t, func(net.Conn) {})
+	refused := newRawUpstream(t, loopbackNetwork{}, func(net.Conn) {})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -85,10 +85,8 @@ func Append(dst []byte, e *Entry) []byte {
 // withoutQuery guards against a caller that hands over a whole request target:
 // values of queries belong into no log.
 func withoutQuery(path []byte) []byte {
-	if i := bytes.IndexByte(path, '?'); i >= 0 {
-		return path[:i]
-	}
-	return path
+	before, _, _ := bytes.Cut(path, []byte{'?'})
+	return before
 }
 
 // appendMillis writes milliseconds with three decimals, in integers: the

@@ -31,6 +31,7 @@ func TestSplit(t *testing.T) {
 		{"/p/a.b/.c/d./...", "/p/a.b/.c/d./...", "", nil},
 		{"/p/..a/b..", "/p/..a/b..", "", nil},
 		{"/p/a..;/", "/p/a..;/", "", nil},
+		{"/p/a;../;..", "/p/a;../;..", "", nil},
 		// Escapes are not undone, not even an escaped slash, and their case stays.
 		{"/p%2fx", "/p%2fx", "", nil},
 		{"/p%2Fx", "/p%2Fx", "", nil},

@@ -46,7 +46,7 @@ func TestBusyConnectionRarelySetsDeadlines(t *testing.T) {
 		const reads = 10_000
 		c, counted := metered(t, Timeouts{Connect: 1, Send: 1, Read: 800 * time.Millisecond}, time.Time{}, func(peer net.Conn) {
 			for range reads {
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // virtual
 				_, _ = peer.Write([]byte{'.'})
 			}
 		})
@@ -76,9 +76,9 @@ func TestSilence(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, _ := metered(t, Timeouts{Connect: 1, Send: 1, Read: d}, time.Time{}, func(peer net.Conn) {
 					_, _ = peer.Write([]byte{'a'}) // arms the deadline
-					time.Sleep(before)
+					time.Sleep(before)             // virtual
 					_, _ = peer.Write([]byte{'b'})
-					time.Sleep(silence)
+					time.Sleep(silence) // virtual
 					_, _ = peer.Write([]byte{'c'})
 				})
 				for range 2 {
@@ -111,7 +111,7 @@ func TestLimitEndsABusyExchange(t *testing.T) {
 				if _, err := peer.Write([]byte{'.'}); err != nil {
 					return
 				}
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // virtual
 			}
 		})
 		_, err := io.Copy(io.Discard, c.R)
@@ -185,7 +185,7 @@ func TestSendTimeout(t *testing.T) {
 			c, _ := metered(t, Timeouts{Connect: 1, Send: d, Read: d}, time.Time{}, func(peer net.Conn) {
 				buf := make([]byte, maxPiece)
 				for range row.pieces {
-					time.Sleep(row.pause)
+					time.Sleep(row.pause) // virtual
 					_, _ = io.ReadFull(peer, buf)
 				}
 			})

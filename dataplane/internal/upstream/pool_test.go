@@ -111,7 +111,7 @@ func TestSweepPart(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Pool, _ *pipes) {
 		old, young := get(t, p), get(t, p)
 		old.Release(true)
-		time.Sleep(maxIdle / 2)
+		time.Sleep(maxIdle / 2) // virtual
 		young.Release(true)
 		p.Sweep(time.Now().Add(maxIdle/2 + 1))
 		if !closed(old) || closed(young) {
@@ -126,12 +126,12 @@ func TestSweepPart(t *testing.T) {
 func TestMaxAge(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Pool, _ *pipes) {
 		c := get(t, p)
-		time.Sleep(maxAge)
+		time.Sleep(maxAge) // virtual
 		c.Release(true)
 		if get(t, p) != c {
 			t.Fatal("a connection of exactly the maximal age must serve on")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond) // virtual
 		c.Release(true)
 		if !closed(c) || get(t, p) == c {
 			t.Error("a connection beyond the maximal age must be closed at its release")

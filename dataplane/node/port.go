@@ -1,0 +1,99 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"apiproxy.internal/dataplane/internal/downstream"
+	"apiproxy.internal/dataplane/internal/metrics"
+	"apiproxy.internal/dataplane/internal/verdict"
+	"apiproxy.internal/shared/config"
+)
+
+// port is a listener, the server behind it and its connections.
+type port struct {
+	listener net.Listener
+	server   *fasthttp.Server
+	conns    *conns
+	served   chan struct{} // closed when the server has got its last connection
+}
+
+// listen opens the port that a flag names.
+func listen(flag, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("--%s %s: %w; stop what uses the port or choose another address", flag, addr, err)
+	}
+	return l, nil
+}
+
+// maxConcurrency is the most that max_connections may say; the caps are the
+// listener's affair, because it can follow a changed configuration.
+const maxConcurrency = 1_000_000
+
+// serve serves l in the background. header_timeout and idle_timeout are those
+// of the configuration at this moment; changed ones need a restart. A nil
+// certificate means plain HTTP.
+func (n *Node) serve(l net.Listener, certificate *tls.Config, equip func(*fasthttp.Server)) *port {
+	limits := n.limits()
+	p := &port{listener: l, conns: newConns(), served: make(chan struct{})}
+	p.server = &fasthttp.Server{
+		ReadTimeout: time.Duration(limits.HeaderTimeout),
+		IdleTimeout: time.Duration(limits.IdleTimeout),
+		Concurrency: maxConcurrency,
+		Logger:      serverLog{n.log},
+	}
+	n.proxy.Equip(p.server)
+	equip(p.server)
+	l = &capped{Listener: l, conns: p.conns, limits: n.limits, log: n.log, refuse: func(c net.Conn) {
+		n.refuseConn(c, certificate == nil)
+	}}
+	l = &downstream.Listener{Listener: l, WriteTimeout: func() time.Duration { return time.Duration(n.limits().WriteTimeout) }}
+	if certificate != nil {
+		l = tls.NewListener(l, certificate)
+	}
+	go func() {
+		defer close(p.served)
+		if err := p.server.Serve(l); err != nil && !n.draining.Load() {
+			n.serveErr <- err
+		}
+	}()
+	return p
+}
+
+func (n *Node) limits() config.Server { return n.snapshot().Document.Server }
+
+// shutdown closes the port and the idle connections and waits for the others.
+// It reports whether all ended before ctx did.
+func (p *port) shutdown(ctx context.Context) bool {
+	_ = p.listener.Close()
+	<-p.served // before that the server might not know its listener yet
+	_ = p.server.ShutdownWithContext(ctx)
+	return p.server.GetOpenConnectionsCount() <= 0
+}
+
+// refuseConn answers a connection beyond the caps. Its request is not read, so
+// there is no line for it in the access log.
+func (n *Node) refuseConn(c net.Conn, plain bool) {
+	n.metrics.Provider(metrics.NoProvider).Observe(metrics.Observation{
+		Method: verdict.MethodOther, Status: fasthttp.StatusServiceUnavailable, Error: verdict.Overload})
+	if plain { // a few bytes always fit into the buffer of a new connection
+		_, _ = c.Write(tooManyConnections())
+	}
+	_ = c.Close()
+}
+
+func tooManyConnections() []byte {
+	id := randomHex(16)
+	body := `{"type":"about:blank","title":"Service Unavailable","status":503,` +
+		`"detail":"the node has as many connections as server.max_connections or max_connections_per_ip allows",` +
+		`"error_type":"overload","provider":"none","request_id":"` + id + `","retry_after":1}` + "\n"
+	return []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nConnection: close\r\n" +
+		"Retry-After: 1\r\nX-Proxy-Request-ID: " + id + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+}

@@ -1,0 +1,22 @@
+package loadtest_test
+
+import (
+	"testing"
+
+	"apiproxy.internal/shared/archtest"
+)
+
+const root = "apiproxy.internal/loadtest/"
+
+// This module alone may import both planes.
+func TestImports(t *testing.T) {
+	archtest.Imports(t, []archtest.Rule{{
+		Packages: []string{root + "fakeprovider", root + "cmd/fakeprovider"},
+		Forbid:   []string{"apiproxy.internal/dataplane/...", "apiproxy.internal/controlplane/..."}, Deep: true,
+		Because: "the oracle judges the planes, so it must not share their code and their mistakes",
+	}})
+}
+
+func TestPackageDocs(t *testing.T) { archtest.PackageDocs(t) }
+
+func TestGoVersion(t *testing.T) { archtest.GoVersion(t) }
