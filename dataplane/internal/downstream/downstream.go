@@ -1,5 +1,5 @@
-// Package downstream is the callers' side of the network: it bounds how long a
-// client may stop taking its answer.
+// Package downstream is the callers' side of the network: connections whose
+// deadlines cost little.
 package downstream
 
 import (
@@ -9,7 +9,7 @@ import (
 
 // Listener hands out connections whose writes time out one by one, not the whole
 // answer, so that a live stream is never cut. The server must not set write
-// deadlines of its own.
+// deadlines of its own; the read deadlines that it sets are kept, see conn.
 type Listener struct {
 	net.Listener
 	// WriteTimeout bounds each write; it is asked at each accept and positive.
@@ -25,19 +25,65 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return &conn{Conn: c, timeout: l.WriteTimeout()}, nil
 }
 
+// conn sets deadlines late and seldom, because setting one costs as much as the
+// rest of a small read or write. A deadline d away is armed an eighth too far
+// and left alone while it serves: a timeout comes between d and d*9/8.
+//
+// One goroutine uses a connection, as fasthttp's servers do; only Close may be
+// called by another one.
 type conn struct {
 	net.Conn
-	timeout time.Duration
-	armed   time.Time
+	timeout    time.Duration // of a write
+	writeArmed time.Time
+
+	readWant  time.Time // what the server asked for; zero = no deadline
+	readArmed time.Time // what the connection has
 }
 
-// Write arms the deadline an eighth too long and leaves it alone until less
-// than the timeout remains, so that a busy connection rarely pays for setting
-// it: a timeout comes between d and d*9/8.
+// SetReadDeadline notes the deadline for the reads to come. A server sets two
+// for each request, for the wait before it and for its head, but most requests
+// arrive in one read.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.readWant = t
+	return nil
+}
+
+// SetDeadline sets both deadlines, the reading one for the reads to come.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.readWant, c.writeArmed = t, t
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// Read implements io.Reader with the deadline that was asked for.
+func (c *conn) Read(p []byte) (int, error) {
+	if err := c.armRead(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *conn) armRead() error {
+	want := c.readWant
+	if want.IsZero() {
+		if c.readArmed.IsZero() {
+			return nil
+		}
+	} else {
+		slack := time.Until(want) / 8
+		if early := c.readArmed.Sub(want); 0 <= early && early <= slack {
+			return nil
+		}
+		want = want.Add(max(slack, 0))
+	}
+	c.readArmed = want
+	return c.Conn.SetReadDeadline(want)
+}
+
+// Write implements io.Writer with the write timeout.
 func (c *conn) Write(p []byte) (int, error) {
-	if now := time.Now(); c.armed.Sub(now) < c.timeout {
-		c.armed = now.Add(c.timeout + c.timeout/8)
-		if err := c.SetWriteDeadline(c.armed); err != nil {
+	if now := time.Now(); c.writeArmed.Sub(now) < c.timeout {
+		c.writeArmed = now.Add(c.timeout + c.timeout/8)
+		if err := c.Conn.SetWriteDeadline(c.writeArmed); err != nil {
 			return 0, err
 		}
 	}

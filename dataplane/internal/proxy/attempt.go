@@ -41,7 +41,7 @@ func (x *exchange) worthResending() bool {
 // once runs one exchange with the upstream: connect, send, receive.
 func (p *Proxy) once(x *exchange, fresh bool) (res retry.Result, answered bool) {
 	res.Phase = retry.PhaseConnect
-	conn, err := p.connect(x, fresh)
+	conn, err := x.plan.Pool.Get(x.plan.Timeouts, x.deadline, fresh)
 	if err != nil {
 		res.Outcome = upstream.Classify(err, false)
 		return res, false
@@ -76,18 +76,6 @@ func (p *Proxy) once(x *exchange, fresh bool) (res retry.Result, answered bool) 
 		res.Outcome = verdict.AttemptStatus5xx
 	}
 	return res, true
-}
-
-// connect gets a connection. A request that must not be sent twice only goes
-// out on an idle connection that still looks alive.
-func (p *Proxy) connect(x *exchange, fresh bool) (*upstream.Conn, error) {
-	for {
-		c, err := x.plan.Pool.Get(x.plan.Timeouts, x.deadline, fresh)
-		if err != nil || !c.Reused() || x.method.Idempotent() && x.bodyStream == nil || c.Alive() {
-			return c, err
-		}
-		c.Release(false)
-	}
 }
 
 // send writes the head and the body; a small request is a single write.

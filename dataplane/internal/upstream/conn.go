@@ -31,7 +31,7 @@ type Conn struct {
 
 	readArmed, writeArmed time.Time
 
-	// For Alive, kept so that it need not allocate.
+	// For alive, kept so that it need not allocate.
 	socket syscall.RawConn  // nil if there is no system socket below
 	peek   func(fd uintptr) // sets quiet
 	quiet  bool
@@ -126,11 +126,10 @@ func (c *Conn) arm(armed *time.Time, d time.Duration, set func(time.Time) error)
 	return set(deadline)
 }
 
-// Alive looks, without waiting, whether the upstream closed the idle connection
-// or sent something unasked, which would pass for the next answer. It is a system
-// call, so it is worth its price only before a request that must not be sent
-// twice. A connection without a system socket below counts as alive.
-func (c *Conn) Alive() bool {
+// alive looks, without waiting, whether the upstream closed the idle connection
+// or sent something unasked, which would pass for the next answer. It costs one
+// system call. A connection without a system socket below counts as alive.
+func (c *Conn) alive() bool {
 	if _, secure := c.raw.(*tls.Conn); secure && !c.drained() {
 		return false
 	}

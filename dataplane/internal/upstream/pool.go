@@ -60,24 +60,36 @@ func (p *Pool) Active() int64 { return p.active.Load() }
 // the whole exchange; zero means none. The caller must Release the connection;
 // Classify names the error.
 func (p *Pool) Get(t Timeouts, limit time.Time, fresh bool) (*Conn, error) {
-	if !fresh {
-		if c := p.takeIdle(time.Now()); c != nil {
-			c.reused = true
-			c.begin(t, limit)
-			p.active.Add(1)
-			return c, nil
+	c, err := p.takeIdle(fresh), error(nil)
+	if c == nil {
+		if c, err = p.open(t, limit); err != nil {
+			return nil, err
 		}
-	}
-	c, err := p.open(t, limit)
-	if err != nil {
-		return nil, err
 	}
 	c.begin(t, limit)
 	p.active.Add(1)
 	return c, nil
 }
 
-func (p *Pool) takeIdle(now time.Time) *Conn {
+// takeIdle finds an idle connection on which nothing happened. One that the
+// upstream closed would cost a request; one on which it said more than it was
+// asked would give the next caller somebody else's answer.
+func (p *Pool) takeIdle(fresh bool) *Conn {
+	for !fresh {
+		c := p.popIdle(time.Now())
+		if c == nil {
+			return nil
+		}
+		if c.alive() {
+			c.reused = true
+			return c
+		}
+		_ = c.raw.Close()
+	}
+	return nil
+}
+
+func (p *Pool) popIdle(now time.Time) *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(p.idle)

@@ -296,7 +296,7 @@ func TestPoolIsRaceFree(t *testing.T) {
 					return
 				}
 				if n%7 == 0 {
-					c.Alive()
+					c.alive()
 				}
 				c.Release((n+i)%3 != 0)
 				if n%20 == 0 {

@@ -1,0 +1,77 @@
+package downstream
+
+import (
+	"errors"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What a server asks for by SetReadDeadline comes true between then and an
+// eighth later, whatever it asked for before, and a busy connection rarely pays
+// for it.
+func TestReadDeadlines(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		first time.Duration // an earlier deadline, under which a byte was read; 0 = none
+		want  time.Duration // the deadline under test; 0 = no deadline at all
+	}{
+		{"the first deadline", 0, d},
+		{"an equal one", d, d},
+		{"a much later one", d, 10 * d},
+		{"a much earlier one: the head after the idle wait", 10 * d, d},
+		{"one in the past", d, -time.Second},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := accept(t, d, func(client net.Conn) {
+					if row.first != 0 {
+						_, _ = client.Write([]byte{'a'})
+					}
+				})
+				if row.first != 0 {
+					_ = c.SetReadDeadline(time.Now().Add(row.first))
+					if _, err := c.Read(make([]byte, 1)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				begin := time.Now()
+				_ = c.SetReadDeadline(begin.Add(row.want))
+				_, err := c.Read(make([]byte, 1))
+				took := time.Since(begin)
+				least := max(row.want, 0)
+				if !errors.Is(err, os.ErrDeadlineExceeded) || took < least || took > least*9/8 {
+					t.Errorf("%v after %v, want a timeout after %v to %v", err, took, least, least*9/8)
+				}
+			})
+		})
+	}
+}
+
+type countingReads struct {
+	net.Conn
+	set int
+}
+
+func (c *countingReads) SetReadDeadline(time.Time) error { c.set++; return nil }
+func (c *countingReads) Read(p []byte) (int, error)      { return 1, nil }
+
+// A keep-alive connection sets two deadlines a request; hardly any reach the
+// network poller.
+func TestBusyConnectionRarelySetsDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		below := &countingReads{}
+		c := &conn{Conn: below}
+		for range 10_000 { // 1,000 requests a second for ten seconds
+			_ = c.SetReadDeadline(time.Now().Add(75 * time.Second))
+			_, _ = c.Read(nil)
+			_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			time.Sleep(time.Millisecond) // virtual
+		}
+		if below.set > 3 {
+			t.Errorf("%d deadlines were set in 10 s, want at most 3", below.set)
+		}
+	})
+}
