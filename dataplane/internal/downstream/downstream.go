@@ -22,7 +22,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, timeout: l.WriteTimeout()}, nil
+	return &conn{Conn: c, timeout: l.WriteTimeout(), born: time.Now()}, nil
 }
 
 // conn sets deadlines late and seldom, because setting one costs as much as the
@@ -34,7 +34,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 type conn struct {
 	net.Conn
 	timeout    time.Duration // of a write
-	writeArmed time.Time
+	born       time.Time
+	writeArmed time.Duration // since born; the monotonic clock alone is half the price
 
 	readWant  time.Time // what the server asked for; zero = no deadline
 	readArmed time.Time // what the connection has
@@ -50,7 +51,13 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 
 // SetDeadline sets both deadlines, the reading one for the reads to come.
 func (c *conn) SetDeadline(t time.Time) error {
-	c.readWant, c.writeArmed = t, t
+	c.readWant = t
+	return c.SetWriteDeadline(t)
+}
+
+// SetWriteDeadline sets a deadline that the next Write may replace.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.writeArmed = 0
 	return c.Conn.SetWriteDeadline(t)
 }
 
@@ -81,9 +88,9 @@ func (c *conn) armRead() error {
 
 // Write implements io.Writer with the write timeout.
 func (c *conn) Write(p []byte) (int, error) {
-	if now := time.Now(); c.writeArmed.Sub(now) < c.timeout {
-		c.writeArmed = now.Add(c.timeout + c.timeout/8)
-		if err := c.Conn.SetWriteDeadline(c.writeArmed); err != nil {
+	if want := time.Since(c.born) + c.timeout; c.writeArmed < want {
+		c.writeArmed = want + c.timeout/8
+		if err := c.Conn.SetWriteDeadline(c.born.Add(c.writeArmed)); err != nil {
 			return 0, err
 		}
 	}

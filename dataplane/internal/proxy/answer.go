@@ -134,6 +134,6 @@ func (s *stream) CloseWithError(error) error {
 // concludeStream concludes the attempt, unless its status already did.
 func (p *Proxy) concludeStream(x *exchange, outcome verdict.AttemptOutcome) {
 	if x.result.Outcome == verdict.AttemptSuccess {
-		p.conclude(x, outcome)
+		p.conclude(x, outcome, p.Clock())
 	}
 }

@@ -14,18 +14,18 @@ import (
 // attempt sends the request once and leaves the result in x: the head of the
 // answer, and its body too if that is small. An attempt whose answer will be
 // streamed is concluded when the stream ends, any other one here.
-func (p *Proxy) attempt(x *exchange) {
+func (p *Proxy) attempt(x *exchange, begin int64) {
 	x.attempts++
-	begin := p.Clock()
 	x.result, x.answered = p.once(x, false)
 	if x.worthResending() {
 		p.dropConn(x)
 		x.result, x.answered = p.once(x, true)
 	}
-	x.upstream += p.Clock() - begin
+	end := p.Clock()
+	x.upstream += end - begin
 	x.result.BodyReplayable = x.bodyStream == nil
 	if x.result.Outcome != verdict.AttemptSuccess || !x.mustStream() {
-		p.conclude(x, x.result.Outcome)
+		p.conclude(x, x.result.Outcome, end)
 	}
 }
 

@@ -20,7 +20,8 @@ func (p *Proxy) forward(x *exchange) {
 	}
 	plan.Budget.Request(x.now)
 	for n := 1; ; n++ {
-		permit, ok, wait, changed := plan.Breaker.Acquire(p.Clock())
+		now := p.Clock()
+		permit, ok, wait, changed := plan.Breaker.Acquire(now)
 		p.tell(x, changed)
 		if !ok {
 			x.returnAttempt()
@@ -29,7 +30,7 @@ func (p *Proxy) forward(x *exchange) {
 			return
 		}
 		x.permit = permit
-		p.attempt(x)
+		p.attempt(x, now)
 		pause, again := p.another(x, n)
 		if !again {
 			p.answer(x)
@@ -90,26 +91,26 @@ func (p *Proxy) dropConn(x *exchange) {
 }
 
 // conclude reports how an attempt ended, once: to the counters and the breaker.
-func (p *Proxy) conclude(x *exchange, outcome verdict.AttemptOutcome) {
+func (p *Proxy) conclude(x *exchange, outcome verdict.AttemptOutcome, now int64) {
 	x.plan.Metrics.Attempt(outcome)
 	switch outcome {
 	case verdict.AttemptSuccess:
-		p.settle(x, breaker.Success)
+		p.settle(x, breaker.Success, now)
 	case verdict.AttemptCanceled:
-		p.settle(x, breaker.Released)
+		p.settle(x, breaker.Released, now)
 	default:
-		p.settle(x, breaker.Failure)
+		p.settle(x, breaker.Failure, now)
 	}
 }
 
 // settle gives the permit back; with no permit in hand it does nothing.
-func (p *Proxy) settle(x *exchange, o breaker.Outcome) {
+func (p *Proxy) settle(x *exchange, o breaker.Outcome, now int64) {
 	if x.plan == nil {
 		return
 	}
 	permit := x.permit
 	x.permit = breaker.Permit{}
-	p.tell(x, x.plan.Breaker.Done(p.Clock(), permit, o))
+	p.tell(x, x.plan.Breaker.Done(now, permit, o))
 }
 
 func (p *Proxy) tell(x *exchange, t breaker.Transition) {

@@ -145,7 +145,7 @@ func (p *Proxy) panicked(x *exchange, v any) {
 	p.Panicked(string(x.requestID), v, debug.Stack())
 	x.stream = nil
 	p.dropConn(x)
-	p.settle(x, breaker.Released)
+	p.settle(x, breaker.Released, p.Clock())
 	p.refuse(x, refusalInternal)
 }
 

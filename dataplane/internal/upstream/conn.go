@@ -23,13 +23,15 @@ type Conn struct {
 	timeouts Timeouts
 	limit    time.Time // no exchange goes on after it; zero = no limit
 	born     time.Time
-	idleFrom time.Time
+	idleFrom time.Duration // since born
 	reused   bool
 	wrote    bool // any request byte of this exchange left
 	received bool // any response byte of this exchange arrived
 	inUse    atomic.Bool
 
-	readArmed, writeArmed time.Time
+	// Deadlines as times since born: reading the monotonic clock alone costs half
+	// of time.Now. 0 = none known.
+	readArmed, writeArmed time.Duration
 
 	// For alive, kept so that it need not allocate.
 	socket syscall.RawConn  // nil if there is no system socket below
@@ -67,7 +69,7 @@ func (c *Conn) Received() bool { return c.received }
 func (c *Conn) begin(t Timeouts, limit time.Time) {
 	if limit != c.limit || t != c.timeouts {
 		// Deadlines that were armed for other bounds say nothing any more.
-		c.readArmed, c.writeArmed = time.Time{}, time.Time{}
+		c.readArmed, c.writeArmed = 0, 0
 	}
 	c.timeouts, c.limit = t, limit
 	c.wrote, c.received = false, false
@@ -112,18 +114,26 @@ func (r reader) Read(p []byte) (int, error) {
 // too long and left alone until less than d remains: a timeout comes between d
 // and d*9/8, and a busy connection sets one deadline per d/8 instead of one per
 // read. With TLS a record counts when all of it has arrived.
-func (c *Conn) arm(armed *time.Time, d time.Duration, set func(time.Time) error) error {
-	now := time.Now()
-	limited := !c.limit.IsZero()
-	if armed.Sub(now) >= d || limited && armed.Equal(c.limit) {
+func (c *Conn) arm(armed *time.Duration, d time.Duration, set func(time.Time) error) error {
+	now := time.Since(c.born)
+	want := now + d
+	if !c.limit.IsZero() {
+		if end := c.limit.Sub(c.born); end < want+d/8 {
+			return c.armUntil(armed, end, set)
+		}
+	}
+	if *armed >= want {
 		return nil
 	}
-	deadline := now.Add(d + d/8)
-	if limited && c.limit.Before(deadline) {
-		deadline = c.limit
+	return c.armUntil(armed, want+d/8, set)
+}
+
+func (c *Conn) armUntil(armed *time.Duration, end time.Duration, set func(time.Time) error) error {
+	if *armed == end {
+		return nil
 	}
-	*armed = deadline
-	return set(deadline)
+	*armed = end
+	return set(c.born.Add(end))
 }
 
 // alive looks, without waiting, whether the upstream closed the idle connection
@@ -145,7 +155,7 @@ func (c *Conn) alive() bool {
 // drained reports that TLS holds nothing that it has taken from the socket: a
 // read whose deadline has passed returns only that.
 func (c *Conn) drained() bool {
-	c.readArmed = time.Time{}
+	c.readArmed = 0
 	if c.raw.SetReadDeadline(time.Unix(1, 0)) != nil {
 		return false
 	}

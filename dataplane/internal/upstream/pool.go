@@ -76,7 +76,7 @@ func (p *Pool) Get(t Timeouts, limit time.Time, fresh bool) (*Conn, error) {
 // asked would give the next caller somebody else's answer.
 func (p *Pool) takeIdle(fresh bool) *Conn {
 	for !fresh {
-		c := p.popIdle(time.Now())
+		c := p.popIdle()
 		if c == nil {
 			return nil
 		}
@@ -89,7 +89,7 @@ func (p *Pool) takeIdle(fresh bool) *Conn {
 	return nil
 }
 
-func (p *Pool) popIdle(now time.Time) *Conn {
+func (p *Pool) popIdle() *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(p.idle)
@@ -97,7 +97,7 @@ func (p *Pool) popIdle(now time.Time) *Conn {
 		return nil
 	}
 	c := p.idle[n-1]
-	if now.Sub(c.idleFrom) > maxIdle {
+	if time.Since(c.born)-c.idleFrom > maxIdle {
 		return nil // all others are older still; the sweep closes them
 	}
 	p.idle[n-1] = nil
@@ -146,19 +146,19 @@ func checkPeer(a net.Addr) error {
 
 func (p *Pool) release(c *Conn, reusable bool) {
 	p.active.Add(-1)
-	now := time.Now()
-	if !reusable || c.R.Buffered() > 0 || now.Sub(c.born) > maxAge || !p.keep(c, now) {
+	age := time.Since(c.born)
+	if !reusable || c.R.Buffered() > 0 || age > maxAge || !p.keep(c, age) {
 		_ = c.raw.Close()
 	}
 }
 
-func (p *Pool) keep(c *Conn, now time.Time) bool {
+func (p *Pool) keep(c *Conn, age time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || len(p.idle) >= maxIdleSize {
 		return false
 	}
-	c.idleFrom = now
+	c.idleFrom = age
 	p.idle = append(p.idle, c)
 	return true
 }
@@ -168,7 +168,7 @@ func (p *Pool) keep(c *Conn, now time.Time) bool {
 func (p *Pool) Sweep(now time.Time) {
 	p.mu.Lock()
 	n := 0
-	for n < len(p.idle) && now.Sub(p.idle[n].idleFrom) > maxIdle {
+	for n < len(p.idle) && now.Sub(p.idle[n].born)-p.idle[n].idleFrom > maxIdle {
 		n++
 	}
 	old := slices.Clone(p.idle[:n])
