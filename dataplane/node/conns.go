@@ -3,15 +3,12 @@ package node
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
 	"syscall"
-	"time"
 
 	"apiproxy.internal/dataplane/internal/upstream"
-	"apiproxy.internal/shared/config"
 )
 
 // conns are open connections: counted, so that they can be held to a cap, and
@@ -118,58 +115,5 @@ func (s *conns) dialer(dial upstream.DialFunc) upstream.DialFunc {
 			return nil, net.ErrClosed // the node has stopped
 		}
 		return known, nil
-	}
-}
-
-// capped is a listener that holds its connections to the caps of the
-// configuration and outlives a shortage of file descriptors, which would end
-// the server's loop.
-type capped struct {
-	net.Listener
-	conns  *conns
-	limits func() config.Server // asked at each accept
-	refuse func(net.Conn)       // answers and closes one that is too many
-	log    *slog.Logger
-	warned time.Time
-}
-
-// acceptPause is the wait after a failed accept: closing connections free
-// descriptors at any moment.
-const acceptPause = 10 * time.Millisecond
-
-// Accept waits for the next connection within the caps.
-func (l *capped) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if isShortage(err) {
-			l.warn(err)
-			time.Sleep(acceptPause)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		limits := l.limits()
-		if known, ok := l.conns.add(c, limits.MaxConnections, limits.MaxConnectionsPerIP); ok {
-			return known, nil
-		}
-		l.refuse(c)
-	}
-}
-
-// isShortage reports an error that passes: no free descriptor or memory.
-func isShortage(err error) bool {
-	for _, short := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, short) {
-			return true
-		}
-	}
-	return false
-}
-
-func (l *capped) warn(err error) {
-	if now := time.Now(); now.Sub(l.warned) > time.Minute {
-		l.warned = now
-		l.log.Error("cannot accept connections; raise the limit of open files (ulimit -n) or lower server.max_connections", "error", err.Error())
 	}
 }

@@ -2,19 +2,14 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"apiproxy.internal/dataplane/internal/breaker"
-	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/logfile"
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/proxy"
@@ -23,7 +18,7 @@ import (
 )
 
 // Node is one data-plane process. New wires it, Start opens its ports, Stop
-// drains it.
+// drains it. All methods are safe for simultaneous use.
 type Node struct {
 	options     Options
 	id          string
@@ -34,19 +29,24 @@ type Node struct {
 	accessLog *logfile.Writer
 	errorLog  *logfile.Writer
 
-	metrics *metrics.Node
-	state   *snapshot.State // outlives a configuration
-	current atomic.Pointer[published]
-	proxy   *proxy.Proxy
+	metrics   *metrics.Node
+	proxy     *proxy.Proxy
+	upstreams *conns // in use and idle
 
-	server, admin *fasthttp.Server
-	listener, ops net.Listener
-	draining      atomic.Bool
-	stopLoop      context.CancelFunc
-	serving       sync.WaitGroup
-	stopOnce      sync.Once
-	stopErr       error
-	serveErr      chan error
+	reloading   sync.Mutex      // one Reload at a time: the file read last is in force last
+	state       *snapshot.State // outlives a configuration
+	current     atomic.Pointer[published]
+	certificate certificate
+
+	mu          sync.Mutex // guards the two below
+	main, admin *port      // nil before Start; admin is nil if main serves all
+	draining    atomic.Bool
+	housekeeper sync.WaitGroup
+	retire      context.CancelFunc // ends the housekeeper
+	serveErr    chan error
+
+	stopOnce sync.Once
+	stopErr  error
 }
 
 // published is a snapshot and where it came from.
@@ -66,12 +66,20 @@ func New(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{options: o, id: id, incarnation: randomHex(8), started: time.Now(), serveErr: make(chan error, 2)}
+	n := &Node{
+		options:     o,
+		id:          id,
+		incarnation: randomHex(8),
+		started:     time.Now(),
+		metrics:     metrics.New(metrics.Info{Version: o.Version, NodeID: id}),
+		upstreams:   newConns(),
+		retire:      func() {},
+		serveErr:    make(chan error, 2), // one for each port
+	}
 	if err := n.openLogs(); err != nil {
 		return nil, err
 	}
-	n.metrics = metrics.New(metrics.Info{Version: o.Version, NodeID: id})
-	n.state = snapshot.NewState(n.metrics, o.Dial, o.Lookup, n.clock)
+	n.state = snapshot.NewState(n.metrics, n.upstreams.dialer(o.Dial), o.Lookup, n.clock)
 	n.proxy = proxy.New(proxy.Options{
 		NodeID:         id,
 		Snapshot:       n.snapshot,
@@ -84,16 +92,17 @@ func New(o Options) (*Node, error) {
 		Draining:       n.draining.Load,
 		AdmittedAt:     o.DebugAdmittedAt,
 	})
-	n.metrics.Gauges(n.gauges)
-	if err := n.Reload(); err != nil {
-		n.closeLogs()
+	if err := n.load(); err != nil {
+		_ = n.closeLogs(logPatience)
 		return nil, err
 	}
+	n.metrics.Gauges(n.gauges)
 	return n, nil
 }
 
 func (n *Node) clock() int64 { return int64(time.Since(n.started)) }
 
+// snapshot is the configuration in force; nil only while New is at work.
 func (n *Node) snapshot() *snapshot.Snapshot {
 	if p := n.current.Load(); p != nil {
 		return p.Snapshot
@@ -105,70 +114,22 @@ func (n *Node) snapshot() *snapshot.Snapshot {
 func (n *Node) ID() string { return n.id }
 
 // Addr is the address of proxied requests; nil before Start.
-func (n *Node) Addr() net.Addr { return addrOf(n.listener) }
+func (n *Node) Addr() net.Addr {
+	main, _ := n.ports()
+	return main.addr()
+}
 
 // AdminAddr is the address of the operator's endpoints; nil before Start or if
 // they share Addr.
-func (n *Node) AdminAddr() net.Addr { return addrOf(n.ops) }
-
-func addrOf(l net.Listener) net.Addr {
-	if l == nil {
-		return nil
-	}
-	return l.Addr()
+func (n *Node) AdminAddr() net.Addr {
+	_, admin := n.ports()
+	return admin.addr()
 }
 
-// Start opens the ports and serves until Stop. A second Start is an error.
-func (n *Node) Start() error {
-	if n.listener != nil {
-		return errors.New("the node was started before")
-	}
-	var err error
-	if n.listener, err = net.Listen("tcp", n.options.Listen); err != nil {
-		return fmt.Errorf("cannot listen: %w; choose another --listen address", err)
-	}
-	n.server = n.newServer(n.handle)
-	n.serve(n.server, n.listener)
-	if n.options.AdminListen != "" {
-		if n.ops, err = net.Listen("tcp", n.options.AdminListen); err != nil {
-			n.kill()
-			return fmt.Errorf("cannot listen: %w; choose another --admin-listen address", err)
-		}
-		n.admin = n.newServer(n.handleAdmin)
-		n.serve(n.admin, n.ops)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	n.stopLoop = cancel
-	n.serving.Go(func() { n.housekeep(ctx) })
-	n.log.Info("node started", "address", n.Addr().String(), "version", n.options.Version)
-	return nil
-}
-
-// newServer sets what fasthttp leaves open by default. The caps and timeouts
-// are those of the configuration at the start; they need a restart to change.
-func (n *Node) newServer(h fasthttp.RequestHandler) *fasthttp.Server {
-	limits := n.snapshot().Document.Server
-	s := &fasthttp.Server{
-		Handler:       h,
-		ReadTimeout:   time.Duration(limits.HeaderTimeout),
-		IdleTimeout:   time.Duration(limits.IdleTimeout),
-		Concurrency:   limits.MaxConnections,
-		MaxConnsPerIP: limits.MaxConnectionsPerIP,
-		Logger:        serverLog{n.log},
-	}
-	n.proxy.Equip(s)
-	return s
-}
-
-func (n *Node) serve(s *fasthttp.Server, l net.Listener) {
-	l = &downstream.Listener{Listener: l, WriteTimeout: func() time.Duration {
-		return time.Duration(n.snapshot().Document.Server.WriteTimeout)
-	}}
-	n.serving.Go(func() {
-		if err := s.Serve(l); err != nil && !n.draining.Load() {
-			n.serveErr <- err
-		}
-	})
+func (n *Node) ports() (main, admin *port) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.main, n.admin
 }
 
 // housekeep keeps the sliding windows moving and drops stale connections.
@@ -185,100 +146,6 @@ func (n *Node) housekeep(ctx context.Context) {
 			n.state.Sweep(now)
 		}
 	}
-}
-
-// Failed delivers the error of a listener that broke.
-func (n *Node) Failed() <-chan error { return n.serveErr }
-
-// Stop drains the node: it is not ready any more, waits DrainDelay for the
-// balancer to notice, closes the listener, lets requests in flight finish for at
-// most DrainTimeout, and closes everything. Idempotent; the error says that
-// requests were cut off.
-func (n *Node) Stop(ctx context.Context) error {
-	n.stopOnce.Do(func() { n.stopErr = n.stop(ctx) })
-	return n.stopErr
-}
-
-func (n *Node) stop(ctx context.Context) error {
-	n.draining.Store(true)
-	n.log.Info("draining", "in_flight", n.proxy.InFlight())
-	if n.server != nil {
-		wait(ctx, n.options.DrainDelay)
-	}
-	ctx, cancel := context.WithTimeout(ctx, n.options.DrainTimeout)
-	defer cancel()
-	var err error
-	for _, s := range []*fasthttp.Server{n.server, n.admin} {
-		if s != nil {
-			err = errors.Join(err, s.ShutdownWithContext(ctx))
-		}
-	}
-	// A server that has not got going yet ignores its shutdown.
-	for _, l := range []net.Listener{n.listener, n.ops} {
-		if l != nil {
-			_ = l.Close()
-		}
-	}
-	if err != nil {
-		err = fmt.Errorf("%d requests did not finish within --drain-timeout: %w", n.proxy.InFlight(), err)
-	}
-	if n.stopLoop != nil {
-		n.stopLoop()
-	}
-	n.serving.Wait()
-	n.state.Close()
-	n.log.Info("stopped")
-	n.closeLogs()
-	return err
-}
-
-// kill undoes a half-done Start.
-func (n *Node) kill() {
-	n.draining.Store(true)
-	_ = n.server.Shutdown()
-	_ = n.listener.Close()
-	n.serving.Wait()
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
-func (n *Node) openLogs() (err error) {
-	path := func(name string) string {
-		if n.options.LogDir == "-" {
-			return "-"
-		}
-		return filepath.Join(n.options.LogDir, name)
-	}
-	if n.accessLog, err = logfile.Open(path("access.log"), logfile.Options{}); err != nil {
-		return err
-	}
-	if n.errorLog, err = logfile.Open(path("error.log"), logfile.Options{}); err != nil {
-		_ = n.accessLog.Close()
-		return err
-	}
-	handler := slog.Handler(slog.NewJSONHandler(n.errorLog, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	if n.options.Log != nil {
-		handler = slog.NewMultiHandler(handler, n.options.Log)
-	}
-	n.log = slog.New(handler).With("node", n.id)
-	return nil
-}
-
-// ReopenLogs is for log rotation: both files are opened anew.
-func (n *Node) ReopenLogs() error {
-	return errors.Join(n.accessLog.Reopen(), n.errorLog.Reopen())
-}
-
-func (n *Node) closeLogs() {
-	_ = n.accessLog.Close()
-	_ = n.errorLog.Close()
 }
 
 func (n *Node) breakerChanged(provider string, t breaker.Transition) {
@@ -313,12 +180,4 @@ func (n *Node) gauges() metrics.NodeGauges {
 		}
 	}
 	return g
-}
-
-// serverLog takes what fasthttp prints; it prints what went wrong with single
-// connections, which is of interest only when looking for it.
-type serverLog struct{ log *slog.Logger }
-
-func (l serverLog) Printf(format string, args ...any) {
-	l.log.Debug("connection", "detail", fmt.Sprintf(format, args...))
 }

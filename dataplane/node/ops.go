@@ -1,15 +1,17 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/valyala/fasthttp"
 )
 
-// handle serves the main port: the operator's endpoints, and everything else is
+// handle serves the main port: the node's own endpoints, and everything else is
 // proxied.
 func (n *Node) handle(ctx *fasthttp.RequestCtx) {
-	if n.endpoint(ctx, n.options.AdminListen == "") {
+	if serve := n.endpoint(ctx); serve != nil {
+		n.answer(ctx, serve)
 		return
 	}
 	n.proxy.Handle(ctx)
@@ -17,66 +19,93 @@ func (n *Node) handle(ctx *fasthttp.RequestCtx) {
 
 // handleAdmin serves the admin port, which proxies nothing.
 func (n *Node) handleAdmin(ctx *fasthttp.RequestCtx) {
-	if !n.endpoint(ctx, true) {
-		ctx.Error("not found: this port serves /health /ready /metrics /status /circuit-breaker-stats\n", fasthttp.StatusNotFound)
+	serve := n.endpoint(ctx)
+	if serve == nil {
+		serve = n.operatorEndpoint(path(ctx))
 	}
+	if serve == nil {
+		serve = serveNotFound
+	}
+	n.answer(ctx, serve)
 }
 
-// endpoint serves one of the node's own endpoints, all of them if all is true,
-// and reports whether the path was one.
-func (n *Node) endpoint(ctx *fasthttp.RequestCtx, all bool) bool {
-	var serve func(*fasthttp.RequestCtx)
-	switch string(ctx.Path()) {
+// endpoint finds what the main port serves itself; nil is none of it.
+func (n *Node) endpoint(ctx *fasthttp.RequestCtx) fasthttp.RequestHandler {
+	path := path(ctx)
+	switch string(path) {
 	case "/health":
-		serve = n.serveHealth
+		return n.serveHealth
 	case "/ready":
-		serve = n.serveReady
-	case "/metrics":
-		serve = n.serveMetrics
-	case "/status":
-		serve = func(ctx *fasthttp.RequestCtx) { serveJSON(ctx, n.Status()) }
-	case "/circuit-breaker-stats":
-		serve = n.serveBreakers
-	default:
-		return false
+		return n.serveReady
 	}
-	if !all && string(ctx.Path()) != "/health" && string(ctx.Path()) != "/ready" {
-		return false
+	if n.options.AdminListen != "" {
+		return nil
+	}
+	return n.operatorEndpoint(path)
+}
+
+// operatorEndpoint finds what an admin port has for itself.
+func (n *Node) operatorEndpoint(path []byte) fasthttp.RequestHandler {
+	switch string(path) {
+	case "/metrics":
+		return n.serveMetrics
+	case "/status":
+		return n.serveStatus
+	case "/circuit-breaker-stats":
+		return n.serveBreakers
+	}
+	return nil
+}
+
+// path is that of the request as it was sent: nothing is decoded or cleaned, so
+// that whoever filters paths in front of the node sees the same one.
+func path(ctx *fasthttp.RequestCtx) []byte {
+	path, _, _ := bytes.Cut(ctx.Request.Header.RequestURI(), []byte{'?'})
+	return path
+}
+
+// answer lets an endpoint answer GET and HEAD, and nothing else.
+func (n *Node) answer(ctx *fasthttp.RequestCtx, serve fasthttp.RequestHandler) {
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+	if ctx.IsGet() || ctx.IsHead() {
+		serve(ctx)
+	} else {
+		ctx.Response.Header.Set("Allow", "GET, HEAD")
+		serveProblem(ctx, fasthttp.StatusMethodNotAllowed, "use GET or HEAD")
 	}
 	if n.draining.Load() {
 		ctx.SetConnectionClose()
 	}
-	if !ctx.IsGet() && !ctx.IsHead() {
-		ctx.Response.Header.Set("Allow", "GET, HEAD")
-		ctx.Error("method not allowed: use GET or HEAD\n", fasthttp.StatusMethodNotAllowed)
-		return true
-	}
-	ctx.Response.Header.Set("Cache-Control", "no-store")
-	serve(ctx)
-	return true
+}
+
+// health is the answer of /health and /ready.
+type health struct {
+	Status  string `json:"status"`
+	Node    string `json:"node"`
+	Version string `json:"version"`
 }
 
 func (n *Node) serveHealth(ctx *fasthttp.RequestCtx) {
-	serveJSON(ctx, map[string]any{"status": "ok", "node": n.id, "version": n.options.Version})
+	serveJSON(ctx, health{"ok", n.id, n.options.Version})
 }
 
+// serveReady says whether a balancer may send requests. A node that listens has
+// a configuration.
 func (n *Node) serveReady(ctx *fasthttp.RequestCtx) {
-	switch {
-	case n.draining.Load():
+	state := health{"ready", n.id, n.options.Version}
+	if n.draining.Load() {
 		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
-		serveJSON(ctx, map[string]any{"status": "draining", "node": n.id})
-	case n.snapshot() == nil:
-		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
-		serveJSON(ctx, map[string]any{"status": "no configuration yet", "node": n.id})
-	default:
-		serveJSON(ctx, map[string]any{"status": "ready", "node": n.id})
+		state.Status = "draining"
 	}
+	serveJSON(ctx, state)
 }
 
 func (n *Node) serveMetrics(ctx *fasthttp.RequestCtx) {
 	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
 	n.metrics.WritePrometheus(ctx)
 }
+
+func (n *Node) serveStatus(ctx *fasthttp.RequestCtx) { serveJSON(ctx, n.Status()) }
 
 func (n *Node) serveBreakers(ctx *fasthttp.RequestCtx) {
 	type stats struct {
@@ -94,11 +123,25 @@ func (n *Node) serveBreakers(ctx *fasthttp.RequestCtx) {
 	serveJSON(ctx, all)
 }
 
+func serveNotFound(ctx *fasthttp.RequestCtx) {
+	serveProblem(ctx, fasthttp.StatusNotFound, "this port serves /health /ready /metrics /status /circuit-breaker-stats")
+}
+
+// serveProblem writes a problem document (RFC 9457).
+func serveProblem(ctx *fasthttp.RequestCtx, code int, detail string) {
+	ctx.SetStatusCode(code)
+	serveJSON(ctx, struct {
+		Type   string `json:"type"`
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+	}{"about:blank", fasthttp.StatusMessage(code), code, detail})
+	ctx.SetContentType("application/problem+json")
+}
+
 func serveJSON(ctx *fasthttp.RequestCtx, v any) {
 	ctx.SetContentType("application/json")
 	enc := json.NewEncoder(ctx)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil { // only a bug can do that
-		ctx.Error("cannot encode the answer\n", fasthttp.StatusInternalServerError)
-	}
+	_ = enc.Encode(v) // all types here can be encoded, and ctx takes every byte
 }

@@ -26,6 +26,10 @@ type Options struct {
 	DataDir     string
 	LogDir      string // folder of access.log and error.log; "-" = standard output
 
+	// TLSCert and TLSKey are PEM files for Listen; empty = plain HTTP. TLSMin is
+	// "1.2" or "1.3".
+	TLSCert, TLSKey, TLSMin string
+
 	DrainDelay   time.Duration // from "not ready" to closing the listener
 	DrainTimeout time.Duration // for requests in flight after that
 
@@ -46,6 +50,7 @@ func DefaultOptions() Options {
 		Source:       presets,
 		DataDir:      "./data",
 		LogDir:       "./logs",
+		TLSMin:       "1.2",
 		DrainDelay:   5 * time.Second,
 		DrainTimeout: 30 * time.Second,
 		Version:      "devel",
@@ -68,8 +73,9 @@ func (o *Options) validate() error {
 	if o.Listen == "" {
 		errs = append(errs, errors.New("--listen must not be empty; \":8080\" is the default"))
 	}
-	if o.Source == nil {
-		errs = append(errs, errors.New("node: Options.Source is nil; begin with DefaultOptions"))
+	errs = append(errs, o.validateTLS())
+	if o.Source == nil || o.Lookup == nil || o.Dial == nil {
+		errs = append(errs, errors.New("node: Options.Source, Lookup and Dial must be set; begin with DefaultOptions"))
 	}
 	return errors.Join(errs...)
 }

@@ -5,14 +5,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"apiproxy.internal/dataplane/internal/downstream"
-	"apiproxy.internal/dataplane/internal/metrics"
-	"apiproxy.internal/dataplane/internal/verdict"
 	"apiproxy.internal/shared/config"
 )
 
@@ -22,6 +19,13 @@ type port struct {
 	server   *fasthttp.Server
 	conns    *conns
 	served   chan struct{} // closed when the server has got its last connection
+}
+
+func (p *port) addr() net.Addr {
+	if p == nil {
+		return nil
+	}
+	return p.listener.Addr()
 }
 
 // listen opens the port that a flag names.
@@ -74,26 +78,6 @@ func (n *Node) limits() config.Server { return n.snapshot().Document.Server }
 func (p *port) shutdown(ctx context.Context) bool {
 	_ = p.listener.Close()
 	<-p.served // before that the server might not know its listener yet
-	_ = p.server.ShutdownWithContext(ctx)
-	return p.server.GetOpenConnectionsCount() <= 0
-}
-
-// refuseConn answers a connection beyond the caps. Its request is not read, so
-// there is no line for it in the access log.
-func (n *Node) refuseConn(c net.Conn, plain bool) {
-	n.metrics.Provider(metrics.NoProvider).Observe(metrics.Observation{
-		Method: verdict.MethodOther, Status: fasthttp.StatusServiceUnavailable, Error: verdict.Overload})
-	if plain { // a few bytes always fit into the buffer of a new connection
-		_, _ = c.Write(tooManyConnections())
-	}
-	_ = c.Close()
-}
-
-func tooManyConnections() []byte {
-	id := randomHex(16)
-	body := `{"type":"about:blank","title":"Service Unavailable","status":503,` +
-		`"detail":"the node has as many connections as server.max_connections or max_connections_per_ip allows",` +
-		`"error_type":"overload","provider":"none","request_id":"` + id + `","retry_after":1}` + "\n"
-	return []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nConnection: close\r\n" +
-		"Retry-After: 1\r\nX-Proxy-Request-ID: " + id + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+	err := p.server.ShutdownWithContext(ctx)
+	return err == nil || ctx.Err() == nil // else it says that the listener was closed before
 }

@@ -2,35 +2,96 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
+	"apiproxy.internal/dataplane/internal/credential"
 	"apiproxy.internal/dataplane/internal/snapshot"
 	"apiproxy.internal/shared/config"
 )
 
-// Reload reads the configuration again and puts it in force. Buckets, breakers
-// and connections keep their state. On an error the old configuration stays.
+// Reload reads the configuration, the keys and the TLS files again and puts them
+// in force. Buckets, breakers and connections keep their state. On an error,
+// which is logged, everything stays as it was.
 func (n *Node) Reload() error {
-	doc, warnings, author, err := n.options.Source()
-	for _, w := range warnings {
-		n.log.Warn("configuration", "path", w.Path, "problem", w.Message, "remedy", w.Remedy)
-	}
-	if err == nil && n.options.DebugAdmittedAt {
-		err = onlyLocalUpstreams(doc)
-	}
-	if err != nil {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	before := n.limits()
+	if err := n.load(); err != nil {
 		n.log.Error("configuration refused, the old one stays in force", "error", err.Error())
 		return err
 	}
-	for _, p := range doc.SecretProblems(n.options.Lookup) {
-		n.log.Warn("a key is missing: the provider answers 503 on this node", "path", p.Path, "problem", p.Message, "remedy", p.Remedy)
+	n.log.Info("configuration reloaded")
+	if now := n.limits(); now.HeaderTimeout != before.HeaderTimeout || now.IdleTimeout != before.IdleTimeout {
+		n.log.Warn("a changed header_timeout or idle_timeout needs a restart")
 	}
-	return n.state.Apply(doc, n.clock(), func(s *snapshot.Snapshot) {
+	return nil
+}
+
+// load does all that can fail, then swaps.
+func (n *Node) load() error {
+	doc, warnings, author, err := n.options.read()
+	if err != nil {
+		return err
+	}
+	cert, err := n.options.loadCertificate()
+	if err != nil {
+		return err
+	}
+	err = n.state.Apply(doc, n.clock(), func(s *snapshot.Snapshot) {
 		n.current.Store(&published{Snapshot: s, at: time.Now(), author: author})
 	})
+	if err != nil {
+		return err
+	}
+	n.certificate.current.Store(cert)
+	for _, p := range append(warnings, keyProblems(doc, n.options.Lookup)...) {
+		n.log.Warn("configuration", "path", p.Path, "problem", p.Message, "remedy", p.Remedy)
+	}
+	return nil
+}
+
+// read asks the source, and refuses what these options cannot work with.
+func (o *Options) read() (*config.Document, []config.Problem, string, error) {
+	doc, warnings, author, err := o.Source()
+	if err == nil && o.DebugAdmittedAt {
+		err = onlyLocalUpstreams(doc)
+	}
+	return doc, warnings, author, err
+}
+
+// Check reads what a node with these options would start with and returns every
+// problem, keys included; the error is for what would be refused.
+func Check(o Options) ([]config.Problem, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	doc, warnings, _, err := o.read()
+	if err != nil {
+		return warnings, err
+	}
+	warnings = append(warnings, keyProblems(doc, o.Lookup)...)
+	_, err = o.loadCertificate()
+	return warnings, err
+}
+
+// keyProblems are the keys that are missing or unusable here: their providers
+// answer 503.
+func keyProblems(doc *config.Document, lookup func(string) (string, bool)) []config.Problem {
+	problems := doc.SecretProblems(lookup)
+	for _, name := range slices.Sorted(maps.Keys(doc.Providers)) {
+		path := "providers." + name + ".auth"
+		told := slices.ContainsFunc(problems, func(p config.Problem) bool { return strings.HasPrefix(p.Path, path+".") })
+		if _, err := credential.Compile(doc.Providers[name].Auth, lookup); err != nil && !told {
+			problems = append(problems, config.Problem{Path: path, Message: err.Error()})
+		}
+	}
+	return problems
 }
 
 // Source reads a configuration: the document, what is odd about it, and who
@@ -70,20 +131,4 @@ func onlyLocalUpstreams(doc *config.Document) error {
 		}
 	}
 	return nil
-}
-
-// Check reads what a node with these options would start with and returns every
-// problem, keys included; the error is for a document that would be refused.
-func Check(o Options) ([]config.Problem, error) {
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
-	doc, warnings, _, err := o.Source()
-	if err == nil && o.DebugAdmittedAt {
-		err = onlyLocalUpstreams(doc)
-	}
-	if err != nil {
-		return warnings, err
-	}
-	return append(warnings, doc.SecretProblems(o.Lookup)...), nil
 }

@@ -36,7 +36,11 @@ func (n *Node) Status() status.Document {
 	}
 	if l := pub.Document.RateLimit.PerIP; l != nil {
 		// How much is left differs from client to client; a new one has it all.
-		doc.Limits.PerIP = limitStatus(l.Limit, limit.Decision{Remaining: l.Burst}, passedFairness, rejectedPerIP)
+		fresh := limit.Decision{Remaining: l.Burst}
+		if perSecond(l.Rate) == 0 {
+			fresh.Remaining = 0
+		}
+		doc.Limits.PerIP = limitStatus(l.Limit, fresh, passedFairness, rejectedPerIP)
 		doc.Limits.PerIP.Utilisation = 0
 	}
 	doc.Nodes = []status.Node{n.nodeStatus(pub, total)}

@@ -36,10 +36,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs.StringVar(&o.LogDir, "log-dir", o.LogDir, "`DIR` of access.log and error.log; - is standard output")
 	fs.DurationVar(&o.DrainDelay, "drain-delay", o.DrainDelay, "`TIME` from \"not ready\" to closing the port, for the balancer to notice")
 	fs.DurationVar(&o.DrainTimeout, "drain-timeout", o.DrainTimeout, "`TIME` that requests in flight get after that")
+	fs.StringVar(&o.TLSCert, "tls-cert", "", "PEM `FILE` with the certificate of --listen and those that sign it")
+	fs.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` with its private key; SIGHUP reads both again")
+	fs.StringVar(&o.TLSMin, "tls-min", o.TLSMin, "oldest TLS `VERSION` of clients, 1.2 or 1.3")
 	fs.BoolVar(&o.DebugAdmittedAt, "debug-admitted-at", false, "send X-Proxy-Admitted-At upstream, for measuring; needs private upstreams")
 	check := fs.Bool("check", false, "print every problem of the configuration and exit, 0 if it would be accepted")
+	diagnose := fs.Bool("diagnose", false, "try DNS, TCP and TLS to each provider, print what happens and exit, 0 if all can be reached")
 	version := fs.Bool("version", false, "print the version and exit")
-	actions := []string{"check", "version"}
+	actions := []string{"check", "diagnose", "version"}
 	fs.Usage = func() { cli.Usage(fs, stdout, about, actions...) }
 	err := cli.Parse(fs, args, os.LookupEnv, actions...)
 	if *configFile != "" {
@@ -56,9 +60,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 0
 	case *check:
 		return runCheck(o, stdout)
+	case *diagnose:
+		err = node.Diagnose(context.Background(), o, stdout)
+	default:
+		o.Log = slog.NewTextHandler(stderr, nil)
+		err = serve(o)
 	}
-	o.Log = slog.NewTextHandler(stderr, nil)
-	if err := serve(o); err != nil {
+	if err != nil {
 		fmt.Fprintln(stderr, "dataplane:", err)
 		return 1
 	}
@@ -82,30 +90,35 @@ func runCheck(o node.Options, out io.Writer) int {
 // serve runs a node until a signal ends it: SIGTERM and SIGINT drain it (a
 // second one ends it at once), SIGHUP reloads, SIGUSR1 reopens the logs.
 func serve(o node.Options) error {
+	stop := make(chan os.Signal, 1)
+	upkeep := make(chan os.Signal, 4)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(upkeep, syscall.SIGHUP, syscall.SIGUSR1)
 	n, err := node.New(o)
 	if err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 	if err := n.Start(); err != nil {
 		return errors.Join(err, n.Stop(context.Background()))
 	}
-	for {
-		select {
-		case err := <-n.Failed():
-			return errors.Join(err, n.Stop(context.Background()))
-		case s := <-signals:
-			switch s {
-			case syscall.SIGHUP:
-				_ = n.Reload() // logged there; the old configuration stays
-			case syscall.SIGUSR1:
-				_ = n.ReopenLogs()
-			default:
-				ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-				defer stop()
-				return n.Stop(ctx)
-			}
+	go keepUp(n, upkeep) // apart: a disk that hangs must not keep the node from stopping
+	select {
+	case err := <-n.Failed():
+		return errors.Join(err, n.Stop(context.Background()))
+	case <-stop:
+		ctx, done := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+		defer done()
+		return n.Stop(ctx)
+	}
+}
+
+// keepUp does what does not end the node; what fails is logged there.
+func keepUp(n *node.Node, signals <-chan os.Signal) {
+	for s := range signals {
+		if s == syscall.SIGHUP {
+			_ = n.Reload()
+		} else {
+			_ = n.ReopenLogs()
 		}
 	}
 }

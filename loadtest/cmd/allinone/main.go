@@ -26,7 +26,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	o := cluster.Options{Version: cli.Version(), Lookup: os.LookupEnv}
 	fs := flag.NewFlagSet("allinone", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.Usage = func() { cli.Usage(fs, stderr, about) }
+	fs.Usage = func() { cli.Usage(fs, stderr, about, "version") }
 	fs.IntVar(&o.Nodes, "nodes", 3, "how many nodes, `N`")
 	fs.StringVar(&o.Listen, "listen", ":8080", "`ADDR` of the first node; the ports of the next ones count up")
 	fs.StringVar(&o.ConfigFile, "config", "", "configuration `FILE`, YAML or JSON; default: the three presets")
@@ -37,7 +37,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	drain := fs.Duration("drain-delay", 0, "`TIME` that each node keeps its port open after a stop signal")
 	admitted := fs.Bool("debug-admitted-at", false, "send X-Proxy-Admitted-At upstream, for measuring")
 	version := fs.Bool("version", false, "print the version and exit")
-	if err := cli.Parse(fs, args, os.LookupEnv); err != nil {
+	if err := cli.Parse(fs, args, os.LookupEnv, "version"); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
