@@ -81,7 +81,7 @@ func (p *Proxy) once(x *exchange, fresh bool) (res retry.Result, answered bool) 
 // send writes the head and the body; a small request is a single write.
 func (p *Proxy) send(x *exchange) error {
 	r := forward.Request{
-		Method:     x.ctx.Method(),
+		Method:     x.token,
 		Host:       x.plan.Pool.Target().Host,
 		BasePath:   x.plan.Pool.Target().BasePath,
 		Path:       x.rest,

@@ -25,9 +25,7 @@ func (p *Proxy) readBody(x *exchange) bool {
 	if err == nil {
 		return true
 	}
-	// Nothing was sent, so nothing was spent.
-	x.returnAttempt()
-	p.returnFairness(x)
+	p.returnUnsent(x)
 	return p.refuse(x, bodyRefusal(err))
 }
 

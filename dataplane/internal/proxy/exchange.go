@@ -29,6 +29,7 @@ type exchange struct {
 
 	// The request.
 	method    verdict.Method
+	token     []byte // the method as it came
 	path      []byte // with the prefix
 	rest      []byte // what follows the prefix
 	query     []byte
@@ -78,7 +79,8 @@ const maxKept = 128 << 10
 func (x *exchange) begin(ctx *fasthttp.RequestCtx, snap *snapshot.Snapshot, now int64) {
 	x.ctx, x.snap, x.now = ctx, snap, now
 	x.bodyLength = noBody
-	x.method = verdict.ParseMethod(ctx.Method())
+	x.token = ctx.Method()
+	x.method = verdict.ParseMethod(x.token)
 	ctx.Response.Header.DisableNormalizing() // names go out as they came
 }
 

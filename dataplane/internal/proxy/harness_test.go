@@ -139,6 +139,16 @@ func (b *bench) lines(n int) []string {
 	return nil
 }
 
+// proxyIdle waits until no request is being served.
+func (b *bench) proxyIdle() {
+	b.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); b.proxy.InFlight() != 0; {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("%d requests are in flight for ever", b.proxy.InFlight())
+		}
+	}
+}
+
 // do sends a raw request on a connection of its own and returns the answer.
 func (b *bench) do(raw string) (*http.Response, string) {
 	b.t.Helper()

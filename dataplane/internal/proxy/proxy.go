@@ -84,32 +84,6 @@ func (p *Proxy) accept(x *exchange) bool {
 	return x.accepted
 }
 
-// expect decides on a request that waits for "100 Continue" before it sends its
-// body (RFC 9110 §10.1.1): the result is the status to answer with, so a body
-// that would be refused is never asked for.
-func (p *Proxy) expect(ctx *fasthttp.RequestCtx) int {
-	x := p.begin(ctx)
-	if ok := p.guarded(x, p.accept); !ok {
-		p.finish(x)
-		return ctx.Response.StatusCode()
-	}
-	ctx.SetUserValue(exchangeKey, x)
-	return fasthttp.StatusContinue
-}
-
-// exchangeKey is where expect leaves the exchange for Handle.
-const exchangeKey = "exchange"
-
-// resume takes up the exchange of expect, or begins one.
-func (p *Proxy) resume(ctx *fasthttp.RequestCtx) *exchange {
-	if ctx.Request.MayContinue() {
-		if x, ok := ctx.UserValue(exchangeKey).(*exchange); ok {
-			return x
-		}
-	}
-	return p.begin(ctx)
-}
-
 // begin takes the one reading of the clock that the fairness limits share.
 func (p *Proxy) begin(ctx *fasthttp.RequestCtx) *exchange {
 	x := p.exchanges.Get().(*exchange)
@@ -126,17 +100,6 @@ func (p *Proxy) end(x *exchange) {
 	if x.stream == nil {
 		p.finish(x)
 	}
-}
-
-// guarded runs a stage outside Handle's own guard.
-func (p *Proxy) guarded(x *exchange, stage func(*exchange) bool) (ok bool) {
-	defer func() {
-		if v := recover(); v != nil {
-			p.panicked(x, v)
-			ok = false
-		}
-	}()
-	return stage(x)
 }
 
 // panicked turns a bug into one failed request: what the attempt holds is given

@@ -314,6 +314,35 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
+// A client that asks for leave to send a body and goes away leaves nothing
+// behind: no slot, no token, and one line in the log.
+func TestExpectingClientsThatLeave(t *testing.T) {
+	b := newBench(t, replies(nil, okReply), func(d *config.Document) {
+		d.RateLimit.PerProvider = map[string]*config.Limit{"api": {Rate: mustRate(t, "1/h"), Burst: 1}}
+	})
+	for range 20 {
+		conn, err := net.Dial("tcp", b.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, "POST /api/x HTTP/1.1\r\nHost: proxy\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+		buf := make([]byte, 100)
+		if n, err := conn.Read(buf); err != nil || !strings.HasPrefix(string(buf[:n]), "HTTP/1.1 100 ") {
+			t.Fatalf("%q %v", buf[:n], err)
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+		b.proxyIdle()
+	}
+	lines := b.lines(20)
+	if len(lines) != 20 || !strings.Contains(lines[19], `"method":"POST","path":"/api/x","status":408`) || !strings.Contains(lines[19], `"error_type":"client_gone"`) {
+		t.Errorf("%d log lines, the last is %s", len(lines), lines[len(lines)-1])
+	}
+	if resp, body := b.get("/api/x"); resp.StatusCode != 200 {
+		t.Errorf("the only token was spent on clients that left: %d %s", resp.StatusCode, body)
+	}
+}
+
 func mustRate(t *testing.T, text string) config.Rate {
 	t.Helper()
 	r, err := config.ParseRate(text)

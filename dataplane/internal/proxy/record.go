@@ -36,7 +36,7 @@ func (p *Proxy) record(x *exchange) {
 		RequestID:       x.requestID,
 		Node:            p.NodeID,
 		Provider:        x.provider(),
-		Method:          x.ctx.Method(),
+		Method:          x.token,
 		Path:            x.path,
 		Status:          x.status,
 		Latency:         latency,
@@ -56,6 +56,9 @@ func (p *Proxy) record(x *exchange) {
 // parseError answers a request that fasthttp could not read. That bypasses the
 // handler, so it is fed into the same counters and the same log here.
 func (p *Proxy) parseError(ctx *fasthttp.RequestCtx, err error) {
+	if ctx.Response.StatusCode() != fasthttp.StatusOK {
+		return // it was answered when its body did not come, see expected
+	}
 	x := p.begin(ctx)
 	x.requestID = appendNewID(x.idBuf[:0])
 	x.idBuf = x.requestID
