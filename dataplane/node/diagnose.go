@@ -62,7 +62,7 @@ func (o *Options) diagnose(ctx context.Context, p config.Provider, w io.Writer) 
 	if err != nil {
 		return fmt.Errorf("tcp: %w; check the route and the firewalls", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	fmt.Fprintf(w, "  tcp  connected to %s (%v)\n", conn.RemoteAddr(), took())
 	if target.Scheme != "https" {
 		fmt.Fprintln(w, "  tls  none: the upstream is plain http")

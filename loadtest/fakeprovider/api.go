@@ -11,8 +11,9 @@ import (
 func serveAPI(a *answer, r *http.Request, t target) bool {
 	switch t.provider {
 	case Zerion:
-		address, ok := strings.CutPrefix(t.path, "/v1/wallets/")
-		if address, ok = strings.CutSuffix(address, "/portfolio"); !ok || address == "" || strings.Contains(address, "/") {
+		rest, inWallets := strings.CutPrefix(t.path, "/v1/wallets/")
+		address, ok := strings.CutSuffix(rest, "/portfolio")
+		if !inWallets || !ok || address == "" || strings.Contains(address, "/") {
 			return false
 		}
 		writeJSON(a, http.StatusOK, portfolio(address))

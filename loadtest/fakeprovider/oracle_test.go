@@ -25,7 +25,7 @@ func TestStats(t *testing.T) {
 			{"GET", "/zerion/test", "Basic wrong"},
 		} {
 			ask(s, newServerRequest(r.method, r.path, "", "Authorization", r.key, "X-Proxy-Admitted-At", "17"))
-			time.Sleep(time.Second) // of the bubble: no time passes outside
+			time.Sleep(time.Second) // virtual
 		}
 		want := Stats{
 			Arrivals: 4, Authorized: 3, Unauthorized: 1, MaxInFlight: 1,

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,9 +98,7 @@ func drawLimit(t *rapid.T, more map[string][]string) string {
 	choices := map[string][]string{
 		"burst": {"1", "7", "1e9"}, "on_disconnect": {"share", "open", "closed"}, "hold": {"1ms", "90s", "24h"},
 	}
-	for name, values := range more {
-		choices[name] = values
-	}
+	maps.Copy(choices, more)
 	rate := rapid.SampledFrom([]string{"0", "1", "0.25", "1e3", "5/m", "100/h", "0.5/d", "1e9"}).Draw(t, "rate")
 	return strings.Replace(strings.Replace(fields(t, choices), "{", "{rate: "+rate+", ", 1), ", }", "}", 1)
 }

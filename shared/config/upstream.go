@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -102,10 +103,8 @@ func checkHost(u *url.URL) string {
 	case len(name) > 253, !hostName.MatchString(host):
 		return "has no valid host name"
 	}
-	for _, metadata := range metadataHosts {
-		if name == metadata {
-			return "leads to a cloud's metadata service"
-		}
+	if slices.Contains(metadataHosts, name) {
+		return "leads to a cloud's metadata service"
 	}
 	return ""
 }

@@ -118,7 +118,7 @@ func FuzzBucketNeverOverAdmits(f *testing.F) {
 			now += int64(binary.LittleEndian.Uint16(data[1:])) << (data[0] >> 4 * 2)
 			n := int64(data[3])
 			switch op := data[0] & 15; {
-			case op == 0:
+			case op < 1:
 				p := all[data[3]%byte(len(all))]
 				b.Configure(now, p)
 				o.configure(now, p)

@@ -197,7 +197,7 @@ func TestPools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if reuses(t, pool) || reuses(t, pool) {
+	if first, second := reuses(t, pool), reuses(t, pool); first || second {
 		t.Error("the old pool still keeps connections")
 	}
 	next := snap.plan("a").Pool
