@@ -17,8 +17,12 @@ import (
 // Rates are those of the last ten seconds, and a connection that is idle for
 // longer is closed, without any traffic that would notice.
 func TestHousekeeping(t *testing.T) {
+	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		n := &Node{started: time.Now(), metrics: metrics.New(metrics.Info{})}
+		n := &Node{started: time.Now(), metrics: metrics.New(metrics.Info{}), options: Options{LogDir: dir}}
+		if err := n.openLogs(); err != nil {
+			t.Fatal(err)
+		}
 		far := make(chan net.Conn, 1)
 		dial := func(context.Context, string, string) (net.Conn, error) {
 			near, other := net.Pipe()
@@ -61,5 +65,25 @@ func TestHousekeeping(t *testing.T) {
 		}
 		cancel()
 		wg.Wait()
+		if err := n.closeLogs(time.Second); err != nil {
+			t.Error(err)
+		}
 	})
+}
+
+// Dropped log lines are told of at once, then once a minute while it goes on.
+func TestLostLinesAreTold(t *testing.T) {
+	var l lostLines
+	told := 0
+	for second := range uint64(130) {
+		if lost := l.since(second * 10); lost > 0 { // ten a second, from the second one on
+			told++
+		}
+	}
+	if told != 3 {
+		t.Errorf("told %d times in 130 s, want 3", told)
+	}
+	if lost := l.since(1290); lost != 0 {
+		t.Errorf("%d lines lost although nothing was dropped since", lost)
+	}
 }

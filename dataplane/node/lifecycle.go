@@ -47,6 +47,10 @@ func (n *Node) Start() error {
 // Failed delivers the error of a listener that broke.
 func (n *Node) Failed() <-chan error { return n.serveErr }
 
+// ErrCutOff is in the error of a Stop that was clean but for requests that took
+// longer than they were given.
+var ErrCutOff = errors.New("requests were cut off")
+
 // Stop drains the node: it is not ready any more and asks its clients to leave,
 // waits DrainDelay for the balancer to notice, closes the listener and the idle
 // connections, lets requests in flight finish for at most DrainTimeout, and
@@ -98,7 +102,7 @@ func (n *Node) drain(ctx context.Context, main, admin *port) error {
 	if left == 0 {
 		return nil // only connections without a request
 	}
-	err := fmt.Errorf("%d requests were cut off: %w", left, context.Cause(ctx))
+	err := fmt.Errorf("%d %w: %w", left, ErrCutOff, context.Cause(ctx))
 	n.log.Error("stopped before all requests were served", "error", err.Error())
 	return err
 }

@@ -67,3 +67,35 @@ type serverLog struct{ log *slog.Logger }
 func (l serverLog) Printf(format string, args ...any) {
 	l.log.Debug("connection", "detail", fmt.Sprintf(format, args...))
 }
+
+func (n *Node) logDropped() uint64 { return n.accessLog.Dropped() + n.errorLog.Dropped() }
+
+// lostLines decides when to tell that log lines were dropped: at once, and then
+// once a minute while it goes on.
+type lostLines struct {
+	told  uint64
+	quiet int // seconds until the next word
+}
+
+// since is called every second with the lines dropped so far; it returns how many
+// to tell of, mostly 0.
+func (l *lostLines) since(dropped uint64) uint64 {
+	if l.quiet > 0 {
+		l.quiet--
+	}
+	lost := dropped - l.told
+	if lost > 0 && l.quiet == 0 {
+		l.told, l.quiet = dropped, 60
+		return lost
+	}
+	return 0
+}
+
+// tellLost writes to error.log and Options.Log, of which the second may be the
+// only one that still works.
+func (n *Node) tellLost(lines uint64) {
+	if lines > 0 {
+		n.log.Warn("log lines were dropped; look at the disk of --log-dir",
+			"dropped", lines, "access_log", fmt.Sprint(n.accessLog.Err()), "error_log", fmt.Sprint(n.errorLog.Err()))
+	}
+}

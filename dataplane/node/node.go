@@ -32,6 +32,7 @@ type Node struct {
 	metrics   *metrics.Node
 	proxy     *proxy.Proxy
 	upstreams *conns // in use and idle
+	failures  failures
 
 	reloading   sync.Mutex      // one Reload at a time: the file read last is in force last
 	state       *snapshot.State // outlives a configuration
@@ -88,6 +89,7 @@ func New(o Options) (*Node, error) {
 		Metrics:        n.metrics,
 		AccessLog:      func(line []byte) { _, _ = n.accessLog.Write(line) },
 		BreakerChanged: n.breakerChanged,
+		UpstreamFailed: n.upstreamFailed,
 		Panicked:       n.panicked,
 		Draining:       n.draining.Load,
 		AdmittedAt:     o.DebugAdmittedAt,
@@ -137,6 +139,7 @@ func (n *Node) housekeep(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	n.metrics.Tick(n.clock())
+	var lost lostLines
 	for {
 		select {
 		case <-ctx.Done():
@@ -144,7 +147,16 @@ func (n *Node) housekeep(ctx context.Context) {
 		case now := <-t.C:
 			n.metrics.Tick(n.clock())
 			n.state.Sweep(now)
+			n.sweepClients()
+			n.tellLost(lost.since(n.logDropped()))
 		}
+	}
+}
+
+// sweepClients spares providers the requests of clients that have left.
+func (n *Node) sweepClients() {
+	if main, _ := n.ports(); main != nil {
+		main.clients.Sweep()
 	}
 }
 
@@ -162,7 +174,7 @@ func (n *Node) gauges() metrics.NodeGauges {
 	g := metrics.NodeGauges{
 		ConfigRevision: snap.Document.Revision,
 		Mode:           status.Standalone,
-		LogDropped:     n.accessLog.Dropped() + n.errorLog.Dropped(),
+		LogDropped:     n.logDropped(),
 		InFlight:       n.proxy.InFlight(),
 	}
 	if snap.PerIP != nil {

@@ -218,7 +218,7 @@ providers:
 		t.Errorf("no warning of the missing key:\n%s", b.stderr.get())
 	}
 	status := func(path string) (int, string) { resp, body := b.get(path); return resp.StatusCode, body }
-	if code, body := status("/keyed/x"); code != http.StatusServiceUnavailable || !strings.Contains(body, "credential_missing") || !strings.Contains(body, "MY_KEY") {
+	if code, body := status("/keyed/x"); code != http.StatusServiceUnavailable || !strings.Contains(body, "credential_missing") || strings.Contains(body, "MY_KEY") {
 		t.Errorf("without the key: %d %s", code, body)
 	}
 	if code, _ := status("/up/x"); code != 200 {

@@ -18,6 +18,7 @@ type port struct {
 	listener net.Listener
 	server   *fasthttp.Server
 	conns    *conns
+	clients  *downstream.Listener
 	served   chan struct{} // closed when the server has got its last connection
 }
 
@@ -58,7 +59,8 @@ func (n *Node) serve(l net.Listener, certificate *tls.Config, equip func(*fastht
 	l = &capped{Listener: l, conns: p.conns, limits: n.limits, log: n.log, refuse: func(c net.Conn) {
 		n.refuseConn(c, certificate == nil)
 	}}
-	l = &downstream.Listener{Listener: l, WriteTimeout: func() time.Duration { return time.Duration(n.limits().WriteTimeout) }}
+	p.clients = &downstream.Listener{Listener: l, WriteTimeout: func() time.Duration { return time.Duration(n.limits().WriteTimeout) }}
+	l = p.clients
 	if certificate != nil {
 		l = tls.NewListener(l, certificate)
 	}

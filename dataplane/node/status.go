@@ -29,7 +29,7 @@ func (n *Node) Status() status.Document {
 		total += s.PerSecond(s.Recent.Requests)
 		rejectedPerIP += s.PerSecond(s.Recent.Rejected[verdict.PerIP])
 		rejectedGlobal += s.PerSecond(s.Recent.Rejected[verdict.Global])
-		passedFairness += s.PerSecond(s.Recent.Requests - sum(s.Recent.Rejected))
+		passedFairness += s.PerSecond(s.Recent.Passed)
 	}
 	if l := pub.Document.RateLimit.Global; l != nil {
 		doc.Limits.Global = limitStatus(*l, pub.Global.Peek(now), passedFairness, rejectedGlobal)
@@ -86,8 +86,7 @@ func (n *Node) providerStatus(doc *config.Document, p *snapshot.Plan, s metrics.
 		out.Credential = "missing"
 	}
 	if l := doc.RateLimit.PerProvider[p.Name]; l != nil {
-		admitted := s.PerSecond(s.Recent.Requests - sum(s.Recent.Rejected) + s.Recent.Retries)
-		out.Limit = limitStatus(*l, p.Limit.Peek(now), admitted, s.PerSecond(s.Recent.Rejected[verdict.PerProvider]))
+		out.Limit = limitStatus(*l, p.Limit.Peek(now), s.PerSecond(s.Recent.Attempts), s.PerSecond(s.Recent.Rejected[verdict.PerProvider]))
 	}
 	return out
 }
@@ -117,7 +116,7 @@ func limitStatus(l config.Limit, d limit.Decision, admitted, rejected float64) *
 		RejectedPerSecond: round(rejected),
 	}
 	if rate > 0 {
-		s.Utilisation = round(admitted / rate)
+		s.Utilisation = min(round(admitted/rate), 1) // a burst is admitted faster than it is earned
 	}
 	return s
 }
@@ -125,13 +124,6 @@ func limitStatus(l config.Limit, d limit.Decision, admitted, rejected float64) *
 func perSecond(r config.Rate) float64 {
 	num, den := r.PerSecond()
 	return float64(num) / float64(den)
-}
-
-func sum(counts [verdict.LimitScopes]uint64) (total uint64) {
-	for _, c := range counts {
-		total += c
-	}
-	return total
 }
 
 // round keeps three decimals: more is noise to whoever reads the page.

@@ -58,7 +58,7 @@ func Start(o Options) (*Cluster, error) {
 	if !o.RealProviders {
 		c.Provider = fakeprovider.New(fakeprovider.Options{})
 		if err := c.Provider.Start(o.ProviderListen); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--provider-listen %s: %w; choose another address", o.ProviderListen, err)
 		}
 	}
 	for i := range o.Nodes {

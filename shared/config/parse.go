@@ -47,9 +47,13 @@ func (r *report) document(tree *node) *Document {
 	if tree.has("providers") {
 		doc.Providers = map[string]Provider{}
 	}
-	if tree.kind != kindNull {
-		binder{r}.value("", tree, reflect.ValueOf(doc).Elem(), "")
+	if tree.kind == kindNull {
+		// What a full disk or a slip with ">" leaves behind must not bring the
+		// presets into force.
+		r.refuse("", "the document is empty", "write {} for the defaults, or name no document")
+		return doc
 	}
+	binder{r}.value("", tree, reflect.ValueOf(doc).Elem(), "")
 	if !tree.has("rate_limit") {
 		maps.DeleteFunc(doc.RateLimit.PerProvider, func(name string, _ *Limit) bool {
 			_, exists := doc.Providers[name]

@@ -91,14 +91,24 @@ func refusal(t testing.TB, text string) Problems {
 	return problems
 }
 
+// An empty document is what a full disk or a slip leaves behind: it is not taken
+// for a wish to serve the presets.
+func TestEmptyDocumentIsRefused(t *testing.T) {
+	for _, text := range []string{"", " \n\t\n", "\ufeff", "# only a comment\n", "---\n", "--- ~\n", "null"} {
+		if _, _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "the document is empty") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestAbsence(t *testing.T) {
 	presets, err := os.ReadFile("testdata/valid/presets.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{
-		// nothing at all, in every way to write nothing
-		"", " \n\t\n", "\ufeff", "# only a comment\n", "---\n", "--- ~\n", "null", "{}", "\ufeff{}", " \n {}", "%YAML 1.2\n---\n{}",
+		// nothing said, in every way to say so
+		"{}", "\ufeff{}", " \n {}", "%YAML 1.2\n---\n{}",
 		// null is absent
 		`{"rate_limit": null, "providers": null, "proxy": null}`,
 		"server:\nproxy: {cache_ttl: ~, trusted_proxies: }\n",

@@ -64,7 +64,7 @@ type Limit struct {
 	Available         int64   `json:"available"` // requests that would be admitted now
 	AdmittedPerSecond float64 `json:"admitted_per_second"`
 	RejectedPerSecond float64 `json:"rejected_per_second"`
-	Utilisation       float64 `json:"utilisation"`     // admitted per second / rate
+	Utilisation       float64 `json:"utilisation"`     // admitted per second / rate, at most 1
 	OvershootBound    float64 `json:"overshoot_bound"` // requests beyond rate*T+burst, at most
 }
 

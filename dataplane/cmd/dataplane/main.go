@@ -108,7 +108,10 @@ func serve(o node.Options) error {
 	case <-stop:
 		ctx, done := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 		defer done()
-		return n.Stop(ctx)
+		if err := n.Stop(ctx); !errors.Is(err, node.ErrCutOff) {
+			return err
+		}
+		return nil // logged there; the time for them was the operator's choice
 	}
 }
 

@@ -90,7 +90,7 @@ func compileBasic(a config.Auth, lookup func(string) (string, bool)) (*Credentia
 	return &Credential{
 		HeaderLine:  []byte("Authorization: Basic " + base64.StdEncoding.EncodeToString(pair) + "\r\n"),
 		StripHeader: "authorization",
-		spellings:   spellings(user, password, base64.RawStdEncoding.EncodeToString(pair)),
+		spellings:   spellings(user, password, string(pair)),
 	}, nil
 }
 

@@ -29,11 +29,23 @@ func TestLeaksAndMask(t *testing.T) {
 		// Escaped as in a path, in either case.
 		{header, "a b/c+d", "/v2/a%20b%2Fc+d/x", "/v2/redacted/x"},
 		{header, "a b/c+d", "/v2/a%20b%2fc+d/x", "/v2/redacted/x"},
+		// Escaped by those who escape more, less, or what was escaped before.
+		{header, "a b/c+d", "%61%20b/c%2bd", "redacted"},
+		{header, "it's(100%)", "?k=it's(100%25)&x", "?k=redacted&x"},
+		{header, "it's(100%)", "?k=it%27s%28100%25%29", "?k=redacted"},
+		{header, "a%2Fbcd", "?k=a%2Fbcd&l=a%252Fbcd", "?k=redacted&l=redacted"},
+		{header, "a b/c+d", "?to=%2Fv2%3Fk%3Da%2520b%252Fc%252Bd", "?to=%2Fv2%3Fk%3Dredacted"},
+		{header, "s3cret~~??", "k=czNjcmV0fn4%2FPw%3D%3D", "k=redacted%3D%3D"},
+		// Within quotes.
+		{header, `a"b\c"d`, `realm="a\"b\\c\"d"`, `realm="redacted"`},
+		// A mask that is a secret itself does not grow.
+		{header, "redacted", "k=redacted&redacted", "k=redacted&redacted"},
 		// In base64, standard and for URLs, padded and not.
 		{header, "s3cret~~??", "x " + base64.StdEncoding.EncodeToString([]byte("s3cret~~??")), "x redacted=="},
 		{header, "s3cret~~??", "x " + base64.RawURLEncoding.EncodeToString([]byte("s3cret~~??")), "x redacted"},
 		// The token of basic auth, whose key may not be found inside it.
 		{basic, "s3cretkey", "Basic " + base64.StdEncoding.EncodeToString([]byte("user:s3cretkey")), "Basic redacted="},
+		{basic, "s3cret~~??", "x " + base64.RawURLEncoding.EncodeToString([]byte("user:s3cret~~??")), "x redacted"},
 		{userOnly, "s3cretkey", "Basic " + base64.StdEncoding.EncodeToString([]byte("s3cretkey:")), "Basic redacted=="},
 		// The longer secret is masked first, so that nothing of it is left.
 		{config.Auth{Type: config.AuthBasic, Username: fromEnv("KEY"), Password: fromEnv("LONG")}, "s3cret", "s3cret-and-more s3cret", "redacted redacted"},
@@ -42,6 +54,8 @@ func TestLeaksAndMask(t *testing.T) {
 		{header, "s3cretkey", "", ""},
 		{header, "s3cretkey", "s3cretke", "s3cretke"},
 		{header, "s3cretkey", "S3CRETKEY", "S3CRETKEY"},
+		{header, "s3cretkey", "%73%33%", "%73%33%"},
+		{header, "s3cretkey", "100%+%zz", "100%+%zz"},
 		// Five bytes are not looked for, six are.
 		{header, "short", "a short text", "a short text"},
 		{header, "sixsix", "a sixsix text", "a redacted text"},
@@ -53,7 +67,7 @@ func TestLeaksAndMask(t *testing.T) {
 		if got := string(c.Mask([]byte(tc.text))); got != tc.want {
 			t.Errorf("key %q: Mask(%q) = %q, want %q", tc.key, tc.text, got, tc.want)
 		}
-		if got := c.Leaks([]byte(tc.text)); got != (tc.text != tc.want) {
+		if got := c.Leaks([]byte(tc.text)); got != (tc.text != tc.want || tc.key == "redacted") {
 			t.Errorf("key %q: Leaks(%q) = %v", tc.key, tc.text, got)
 		}
 	}
@@ -80,4 +94,23 @@ func TestNoneNeverLeaks(t *testing.T) {
 	if c.Leaks([]byte("x")) || string(c.Mask([]byte("x"))) != "x" {
 		t.Error("a credential without a secret masks")
 	}
+}
+
+// Whatever an upstream sends, masking ends and leaves nothing to be found.
+func FuzzMask(f *testing.F) {
+	f.Add("a b/c+d", "?k=a+b%2Fc%2Bd&x")
+	f.Add("a%2Fbcd", "a%252Fbcda%2Fbcd%")
+	f.Fuzz(func(t *testing.T, key, text string) {
+		c, err := Compile(config.Auth{Type: config.AuthHeader, Header: "X-Key", Value: fromEnv("KEY")}, env("KEY", key))
+		if err != nil {
+			t.Skip()
+		}
+		masked := c.Mask([]byte(text))
+		if leaks := c.Leaks([]byte(text)); !leaks && string(masked) != text {
+			t.Errorf("key %q: Mask(%q) = %q without a leak", key, text, masked)
+		}
+		if len(masked) > 2*len(text) {
+			t.Errorf("key %q: Mask(%q) is %d bytes long", key, text, len(masked))
+		}
+	})
 }

@@ -3,6 +3,7 @@
 package downstream
 
 import (
+	"bytes"
 	"net"
 	"time"
 )
@@ -14,6 +15,8 @@ type Listener struct {
 	net.Listener
 	// WriteTimeout bounds each write; it is asked at each accept and positive.
 	WriteTimeout func() time.Duration
+
+	known // for Sweep
 }
 
 // Accept waits for the next connection.
@@ -22,23 +25,46 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, timeout: l.WriteTimeout(), born: time.Now()}, nil
+	return l.add(&conn{Conn: c, of: &l.known, timeout: l.WriteTimeout(), born: time.Now()}), nil
 }
 
 // conn sets deadlines late and seldom, because setting one costs as much as the
 // rest of a small read or write. A deadline d away is armed an eighth too far
 // and left alone while it serves: a timeout comes between d and d*9/8.
 //
-// One goroutine uses a connection, as fasthttp's servers do; only Close may be
-// called by another one.
+// One goroutine uses a connection, as fasthttp's servers do; only Close and what
+// watches it may be called by another one.
 type conn struct {
 	net.Conn
+	of         *known
 	timeout    time.Duration // of a write
 	born       time.Time
 	writeArmed time.Duration // since born; the monotonic clock alone is half the price
 
 	readWant  time.Time // what the server asked for; zero = no deadline
 	readArmed time.Time // what the connection has
+	ended     bool      // the client sends no more
+	lineless  int       // bytes of the reads since the last one that held a LF
+
+	watch watch
+}
+
+// Ended reports whether a read of c, a connection of a Listener or TLS above
+// one, has met its end or failed. fasthttp takes an end between two chunks of a
+// request for that of the body; whoever reads a body asks here. Like Read, it
+// belongs to the goroutine that uses the connection.
+func Ended(c net.Conn) bool {
+	own := ownConn(c)
+	return own != nil && own.ended
+}
+
+// LongLine reports that the last n bytes read from c, a connection of a Listener,
+// hold no line end: a head that does not fit into n bytes is then all request
+// line. It is false above TLS, where the bytes are not those of the head. Like
+// Read, it belongs to the goroutine that uses the connection.
+func LongLine(c net.Conn, n int) bool {
+	own, ok := c.(*conn)
+	return ok && own.lineless >= n
 }
 
 // SetReadDeadline notes the deadline for the reads to come. A server sets two
@@ -66,7 +92,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	if err := c.armRead(); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	c.ended = c.ended || err != nil
+	if c.lineless += n; bytes.IndexByte(p[:n], '\n') >= 0 {
+		c.lineless = 0
+	}
+	return n, err
 }
 
 func (c *conn) armRead() error {

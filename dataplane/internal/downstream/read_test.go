@@ -56,7 +56,7 @@ type countingReads struct {
 }
 
 func (c *countingReads) SetReadDeadline(time.Time) error { c.set++; return nil }
-func (c *countingReads) Read(p []byte) (int, error)      { return 1, nil }
+func (c *countingReads) Read(p []byte) (int, error)      { return len(p), nil }
 
 // A keep-alive connection sets two deadlines a request; hardly any reach the
 // network poller.
@@ -74,4 +74,39 @@ func TestBusyConnectionRarelySetsDeadlines(t *testing.T) {
 			t.Errorf("%d deadlines were set in 10 s, want at most 3", below.set)
 		}
 	})
+}
+
+// LongLine looks for a line end in what was read last, in however many reads.
+func TestLongLine(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		reads []string
+		want  bool
+	}{
+		{"nothing was read", nil, false},
+		{"too little", []string{"abc"}, false},
+		{"one long read", []string{"abcd"}, true},
+		{"many short ones", []string{"a", "b", "c", "d"}, true},
+		// The head may have begun behind the line end: then it is shorter.
+		{"a line end in the last", []string{"abcd", "e\n"}, false},
+		{"a line end before four bytes", []string{"a\n", "bcd", "e"}, true},
+		{"a line end before three", []string{"abcd\n", "efg"}, false},
+	} {
+		c, _ := accept(t, d, func(client net.Conn) {
+			for _, text := range row.reads {
+				_, _ = client.Write([]byte(text))
+			}
+		})
+		for range row.reads {
+			if _, err := c.Read(make([]byte, 10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := LongLine(c, 4); got != row.want {
+			t.Errorf("%s: %v, want %v", row.name, got, row.want)
+		}
+	}
+	if LongLine(&countingReads{}, 0) {
+		t.Error("another connection has a long line")
+	}
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // DefaultSlots is the size of a table for a million live addresses: 48 MiB,
-// of which only what has been needed takes memory. An address is live until
-// its bucket is full again, burst/rate seconds after its last request at most.
+// allocated as they are needed. An address is live until its bucket is full
+// again, burst/rate seconds after its last request at most.
 const DefaultSlots = 3 << 20
 
 const (
@@ -19,13 +19,13 @@ const (
 )
 
 // AddrTable is a token bucket for each client address, all with the same
-// parameters, in one table of fixed size without pointers. All methods may be
+// parameters, in a table of bounded size without pointers. All methods may be
 // called at the same time.
 //
 // A bucket that is full equals no entry, so a new address needs a slot only
 // while it has spent something, and a slot whose bucket has filled up is free.
 //
-// What is given up for the fixed size: an address may only lie in the 8 slots
+// What is given up for the bound: an address may only lie in the 8 slots
 // of its set. When all of them are live the one with the most tokens left is
 // evicted, which hands its address a full bucket at its next request; heavy
 // hitters, who have the fewest, stay limited. At a million live addresses in
@@ -45,18 +45,17 @@ type AddrTable struct {
 // Ref names the entry from which a token was taken. The zero Ref names none.
 type Ref struct{ tag uint64 }
 
-// NewAddrTable returns a table of at least that many slots of 16 bytes, a
-// multiple of 2048. IPv6 addresses count by their first prefix bits, 0..128;
-// values outside mean the nearest one inside.
+// NewAddrTable returns a table that grows to at least that many slots of 16
+// bytes, a multiple of 2048. IPv6 addresses count by their first prefix bits,
+// 0..128; values outside mean the nearest one inside.
 func NewAddrTable(now int64, p Params, prefix, slots int) *AddrTable {
-	n := (min(max(slots, 1), maxSlots)-1)/(stripes*len(set{})) + 1
-	sets := make([]set, stripes*n)
+	most := (min(max(slots, 1), maxSlots)-1)/(stripes*len(set{})) + 1
 	t := &AddrTable{seed: maphash.MakeSeed(), params: p}
 	for i := range t.stripes {
 		st := &t.stripes[i]
 		st.meter = newMeter(now, p)
-		st.sets = sets[i*n:][:n]
-		st.used = n >> bits.TrailingZeros(uint(n))
+		st.sets = make([]set, most>>bits.TrailingZeros(uint(most)))
+		st.most = most
 	}
 	t.setPrefix(prefix)
 	return t

@@ -17,14 +17,13 @@ type slot struct {
 type set [8]slot
 
 // stripe is a part of an AddrTable with a lock of its own. It begins with few
-// of its sets in use and doubles them whenever a live entry would have to be
-// evicted: few addresses thus lie close together, in few pages of memory and
-// mostly in the processor's cache, instead of being strewn over the table.
+// sets and doubles them whenever a live entry would have to be evicted: few
+// addresses thus take little memory, mostly in the processor's cache.
 type stripe struct {
 	mu sync.Mutex
 	meter
-	used    int // sets in use: len(sets), or that halved a few times
 	sets    []set
+	most    int           // sets: len(sets) doubled a few times
 	evicted atomic.Uint64 // written under mu
 
 	_ [24]byte // 128 bytes, so that stripes share no cache line
@@ -70,7 +69,7 @@ func (st *stripe) configure(now int64, p Params) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	next := st.next(now, p)
-	for i := range st.sets[:st.used] {
+	for i := range st.sets {
 		for j := range st.sets[i] {
 			if s := &st.sets[i][j]; s.tag != 0 {
 				s.spent = st.carry(s.spent, &next)
@@ -85,7 +84,7 @@ func (st *stripe) configure(now int64, p Params) {
 func (st *stripe) find(tag uint64) *slot {
 	var best *slot
 	lowest := int64(math.MaxInt64)
-	set := &st.sets[index(tag, st.used)]
+	set := &st.sets[index(tag, len(st.sets))]
 	for i := range set {
 		s := &set[i]
 		if s.tag == tag {
@@ -110,25 +109,23 @@ func index(tag uint64, n int) int {
 	return int(i)
 }
 
-// grow doubles the sets in use, unless all are. From the last set to the first
-// each one is emptied before anything is moved into it.
+// grow doubles the sets, unless there are as many as there may be.
 func (st *stripe) grow() bool {
-	if st.used == len(st.sets) {
+	if len(st.sets) == st.most {
 		return false
 	}
-	for i := st.used - 1; i >= 0; i-- {
-		from := st.sets[i]
-		st.sets[i] = set{}
+	grown := make([]set, 2*len(st.sets))
+	for _, from := range st.sets {
 		var filled [2]int
 		for _, s := range from {
 			if s.tag == 0 {
 				continue
 			}
-			to := index(s.tag, 2*st.used)
-			st.sets[to][filled[to%2]] = s
+			to := index(s.tag, len(grown))
+			grown[to][filled[to%2]] = s
 			filled[to%2]++
 		}
 	}
-	st.used *= 2
+	st.sets = grown
 	return true
 }

@@ -53,7 +53,8 @@ type Writer struct {
 const stdout = "-"
 
 // Open appends to the file at path, "-" meaning the standard output. File and
-// folder are made if they are missing.
+// folder are made if they are missing. A named pipe is a slow disk while nobody
+// reads it.
 func Open(path string, o Options) (*Writer, error) {
 	if path == stdout {
 		return start("", keepOpen{os.Stdout}, o), nil
@@ -74,7 +75,11 @@ func openFile(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("cannot make the folder of log file %q: %w; check --log-dir and its permissions", path, err)
 	}
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	flags := os.O_APPEND | os.O_CREATE | os.O_WRONLY
+	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		flags = os.O_RDWR // on Linux that waits for no reader (fifo(7)), and outlives one
+	}
+	file, err := os.OpenFile(path, flags, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open log file %q: %w; check --log-dir and its permissions", path, err)
 	}

@@ -400,3 +400,43 @@ func BenchmarkWrite(b *testing.B) {
 		}
 	})
 }
+
+// A named pipe is opened although nobody reads it, takes lines when somebody
+// does, and what did not fit meanwhile was dropped and counted.
+func TestPipeWithoutReader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access.log")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const lines, room = 2000, 16 << 10
+	w, err := Open(path, Options{MaxBuffered: room})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := strings.Repeat("x", 99) + "\n"
+	for range lines {
+		if _, err := io.WriteString(w, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.Dropped() == 0 {
+		t.Error("no line was dropped")
+	}
+	reader, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(reader)
+		got <- string(text)
+	}()
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	text := <-got
+	_ = reader.Close()
+	if want := strings.Repeat(line, lines-int(w.Dropped())); text != want {
+		t.Errorf("%d bytes came through the pipe, want %d", len(text), len(want))
+	}
+}

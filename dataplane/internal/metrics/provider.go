@@ -60,6 +60,7 @@ type Observation struct {
 	Limit    verdict.LimitScope // the limit that refused the request
 	Degraded Degraded
 	Cache    Cache
+	Passed   bool // the fairness limits were charged for it
 }
 
 // The places of a status in a table: 100 to 999, then all other numbers.
@@ -90,6 +91,7 @@ type Provider struct {
 	cacheMisses *vm.Counter
 	degraded    counters[Degraded]
 	latency     Histogram
+	passed      atomic.Uint64 // for Counts only
 
 	gauges  atomic.Pointer[func() ProviderGauges]
 	history *history
@@ -135,6 +137,9 @@ func (p *Provider) Observe(o Observation) {
 	}
 	p.status(o.Method, o.Status).Inc()
 	p.latency.Observe(o.Latency)
+	if o.Passed {
+		p.passed.Add(1)
+	}
 	p.errors.inc(o.Error)
 	p.rateLimited.inc(o.Limit)
 	p.cacheHits.inc(o.Cache)
@@ -181,6 +186,8 @@ func (p *Provider) counts() Counts {
 	c := Counts{
 		Success:     p.success.Get(),
 		Retries:     p.retries.Get(),
+		Passed:      p.passed.Load(),
+		Attempts:    p.attempts.sum(),
 		CacheHits:   p.cacheHits.sum(),
 		CacheMisses: p.cacheMisses.Get(),
 		Degraded:    p.degraded.sum(),

@@ -19,6 +19,8 @@ type Counts struct {
 	Requests    uint64
 	Success     uint64 // 2xx
 	Retries     uint64
+	Passed      uint64 // requests that the fairness limits were charged for
+	Attempts    uint64 // each was charged to the provider's limit
 	CacheHits   uint64 // fresh, stale and degraded
 	CacheMisses uint64
 	Degraded    uint64
@@ -29,6 +31,8 @@ func (c Counts) since(earlier Counts) Counts {
 	c.Requests -= earlier.Requests
 	c.Success -= earlier.Success
 	c.Retries -= earlier.Retries
+	c.Passed -= earlier.Passed
+	c.Attempts -= earlier.Attempts
 	c.CacheHits -= earlier.CacheHits
 	c.CacheMisses -= earlier.CacheMisses
 	c.Degraded -= earlier.Degraded

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -16,9 +17,10 @@ import (
 	"apiproxy.internal/dataplane/internal/verdict"
 )
 
-// Bounds of the request line, in bytes.
+// Bounds of a request's head, in bytes.
 const (
 	maxTarget = 64 << 10
+	maxFields = 64 << 10 // of the header section
 	maxMethod = 32
 )
 
@@ -35,9 +37,12 @@ func (p *Proxy) admit(x *exchange) bool {
 	if len(header.RequestURI()) > maxTarget {
 		return p.refuse(x, refusalLongTarget)
 	}
+	if len(header.RawHeaders()) > maxFields {
+		return p.refuse(x, refusalLongHead)
+	}
 	if err := x.parse(header); err != nil {
 		r := refusalBadRequest
-		if r.detail = err.Error(); errors.Is(err, http1.ErrTooMany) {
+		if r.detail = strings.TrimPrefix(err.Error(), "http1: "); errors.Is(err, http1.ErrTooMany) {
 			r.status = fasthttp.StatusRequestHeaderFieldsTooLarge
 		}
 		return p.refuse(x, r)
@@ -106,7 +111,7 @@ func (p *Proxy) route(x *exchange) bool {
 	}
 	if plan.Credential == nil {
 		return p.refuse(x, refusal{status: fasthttp.StatusServiceUnavailable, kind: verdict.CredentialMissing,
-			detail: "this node has no key for the provider: " + plan.CredentialError.Error()})
+			detail: "this node has no key for the provider; its log and --check say what to set"})
 	}
 	return true
 }

@@ -7,7 +7,6 @@ import (
 
 	"apiproxy.internal/dataplane/internal/forward"
 	"apiproxy.internal/dataplane/internal/http1"
-	"apiproxy.internal/dataplane/internal/upstream"
 	"apiproxy.internal/dataplane/internal/verdict"
 )
 
@@ -19,14 +18,20 @@ func (p *Proxy) answer(x *exchange) {
 		p.refuse(x, bodyRefusal(x.failedBody))
 	case !x.answered:
 		p.dropConn(x)
-		p.refuse(x, unanswered(x.result.Outcome))
+		p.refuse(x, p.unanswered(x.result.Outcome))
 	default:
 		p.passOn(x)
 	}
 }
 
 // unanswered is the refusal for an upstream that gave no usable answer.
-func unanswered(o verdict.AttemptOutcome) refusal {
+func (p *Proxy) unanswered(o verdict.AttemptOutcome) refusal {
+	if o == verdict.AttemptCanceled {
+		if p.Draining() {
+			return refusalStopped
+		}
+		return refusalLeft
+	}
 	r := refusal{status: fasthttp.StatusBadGateway, kind: kindOf[o], detail: "the provider gave no usable answer"}
 	if o == verdict.AttemptTimeout {
 		r.status, r.detail = fasthttp.StatusGatewayTimeout, "the provider did not answer in time"
@@ -70,6 +75,9 @@ func (x *exchange) copyFields() {
 		if !forward.PassesDownstream(f.Name) || named && forward.IsNamed(fields, f.Name) {
 			continue
 		}
+		if x.plan.Credential.Leaks(f.Name) {
+			continue
+		}
 		value := f.Value
 		if x.plan.Credential.Leaks(value) {
 			value = x.plan.Credential.Mask(value)
@@ -88,8 +96,8 @@ type stream struct {
 
 func (p *Proxy) startStream(x *exchange) {
 	x.stream = &stream{p: p, x: x}
-	size := -1
-	if x.response.Body == http1.Fixed {
+	size := -1 // chunked: fasthttp then flushes each piece, as events need it
+	if x.response.Body == http1.Fixed && !x.isEventStream() {
 		size = int(x.response.Length)
 	}
 	x.ctx.Response.ImmediateHeaderFlush = true
@@ -117,7 +125,7 @@ func (s *stream) CloseWithError(error) error {
 	s.x = nil
 	switch {
 	case s.broken != nil:
-		outcome := upstream.Classify(s.broken, true)
+		outcome := s.p.failed(x, s.broken, true)
 		x.kind = kindOf[outcome]
 		s.p.concludeStream(x, outcome)
 	case !x.answer.Done():

@@ -4,6 +4,7 @@ import (
 	"io"
 	"strconv"
 
+	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/forward"
 	"apiproxy.internal/dataplane/internal/http1"
 	"apiproxy.internal/dataplane/internal/retry"
@@ -16,6 +17,7 @@ import (
 // streamed is concluded when the stream ends, any other one here.
 func (p *Proxy) attempt(x *exchange, begin int64) {
 	x.attempts++
+	x.answered = false // if this one panics, the answer before it says nothing of its connection
 	x.result, x.answered = p.once(x, false)
 	if x.worthResending() {
 		p.dropConn(x)
@@ -43,10 +45,11 @@ func (p *Proxy) once(x *exchange, fresh bool) (res retry.Result, answered bool) 
 	res.Phase = retry.PhaseConnect
 	conn, err := x.plan.Pool.Get(x.plan.Timeouts, x.deadline, fresh)
 	if err != nil {
-		res.Outcome = upstream.Classify(err, false)
+		res.Outcome = p.failed(x, err, false)
 		return res, false
 	}
 	x.conn = conn
+	downstream.Watch(x.ctx.Conn(), conn) // a client that leaves need not be waited for
 	res.Phase = retry.PhaseSend
 	sendErr := p.send(x)
 	res.RequestWritten = conn.Wrote()
@@ -57,7 +60,7 @@ func (p *Proxy) once(x *exchange, fresh bool) (res retry.Result, answered bool) 
 	// An upstream may answer and close before it has taken the whole body; its
 	// answer counts for more than the broken send.
 	if sendErr != nil && x.bodyStream == nil {
-		res.Outcome = upstream.Classify(sendErr, true)
+		res.Outcome = p.failed(x, sendErr, true)
 		return res, false
 	}
 	res.Phase = retry.PhaseRead
@@ -65,7 +68,7 @@ func (p *Proxy) once(x *exchange, fresh bool) (res retry.Result, answered bool) 
 		if sendErr != nil {
 			err = sendErr
 		}
-		res.Outcome = upstream.Classify(err, true)
+		res.Outcome = p.failed(x, err, true)
 		return res, false
 	}
 	if sendErr != nil {
@@ -76,6 +79,15 @@ func (p *Proxy) once(x *exchange, fresh bool) (res retry.Result, answered bool) 
 		res.Outcome = verdict.AttemptStatus5xx
 	}
 	return res, true
+}
+
+// failed names the error of an attempt and tells the operator of it.
+func (p *Proxy) failed(x *exchange, err error, connected bool) verdict.AttemptOutcome {
+	outcome := upstream.Classify(err, connected)
+	if outcome != verdict.AttemptCanceled {
+		p.UpstreamFailed(x.plan.Name, outcome, err)
+	}
+	return outcome
 }
 
 // send writes the head and the body; a small request is a single write.

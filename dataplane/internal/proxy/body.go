@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 
+	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/forward"
 	"apiproxy.internal/dataplane/internal/verdict"
 )
@@ -38,7 +40,7 @@ func (x *exchange) holdBody() error {
 		}
 		return nil
 	}
-	counted := &clientBody{x: x, r: source, left: x.snap.MaxBody}
+	counted := &clientBody{x: x, r: source, left: x.snap.MaxBody, announced: int64(length)}
 	if length > maxHeld {
 		x.bodyStream, x.bodyLength = counted, int64(length)
 		return nil
@@ -78,9 +80,10 @@ func readUpTo(r io.Reader, dst []byte, n int) ([]byte, error) {
 // clientBody reads the client's body, counts it, holds it to the size limit and
 // remembers a failure, which is then the client's and not the upstream's.
 type clientBody struct {
-	x    *exchange
-	r    io.Reader
-	left int64
+	x         *exchange
+	r         io.Reader
+	left      int64 // to the size limit
+	announced int64 // by Content-Length; negative = chunked
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
@@ -89,10 +92,22 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	if b.left -= int64(n); b.left < 0 {
 		n, err = 0, errBodyTooLarge
 	}
+	if err == io.EOF && b.cut() {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil && err != io.EOF {
 		b.x.failedBody = err
 	}
 	return n, err
+}
+
+// cut reports that the body ended with the connection and not by its framing,
+// which fasthttp does not tell apart.
+func (b *clientBody) cut() bool {
+	if b.announced >= 0 {
+		return b.x.bodyIn < b.announced
+	}
+	return downstream.Ended(b.x.ctx.Conn())
 }
 
 func bodyRefusal(err error) refusal {
@@ -102,6 +117,8 @@ func bodyRefusal(err error) refusal {
 		return refusalLargeBody
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return refusalSlowBody
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return refusalCutBody
 	}
 	return refusalBadBody
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/http1"
 	"apiproxy.internal/dataplane/internal/retry"
 	"apiproxy.internal/dataplane/internal/verdict"
@@ -46,7 +47,7 @@ func (p *Proxy) forward(x *exchange) {
 // there is no other to give.
 func (p *Proxy) another(x *exchange, n int) (time.Duration, bool) {
 	plan := x.plan
-	if n > plan.Retry.Times || !retry.Retryable(x.method, x.result) {
+	if n > plan.Retry.Times || !retry.Retryable(x.method, x.result) || downstream.Gone(x.ctx.Conn()) {
 		return 0, false
 	}
 	now := p.Clock()
@@ -85,6 +86,7 @@ func (p *Proxy) pause(x *exchange, n int) time.Duration {
 // its answer was read to the end.
 func (p *Proxy) dropConn(x *exchange) {
 	if x.conn != nil {
+		downstream.Unwatch(x.ctx.Conn())
 		x.conn.Release(x.answered && x.answer.Done() && x.response.KeepAlive && x.failedBody == nil)
 		x.conn = nil
 	}

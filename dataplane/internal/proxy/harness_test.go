@@ -18,6 +18,7 @@ import (
 	"apiproxy.internal/dataplane/internal/breaker"
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/snapshot"
+	"apiproxy.internal/dataplane/internal/verdict"
 	"apiproxy.internal/shared/config"
 )
 
@@ -87,6 +88,7 @@ func newBenchOn(t testing.TB, on network, serve func(net.Conn), change func(*con
 		Metrics:        b.metrics,
 		AccessLog:      b.log,
 		BreakerChanged: func(string, breaker.Transition) {},
+		UpstreamFailed: func(string, verdict.AttemptOutcome, error) {},
 		Panicked:       func(id string, v any, stack []byte) { t.Errorf("panic in %s: %v\n%s", id, v, stack) },
 		Draining:       func() bool { return false },
 	})

@@ -13,6 +13,7 @@ import (
 	"apiproxy.internal/dataplane/internal/breaker"
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/snapshot"
+	"apiproxy.internal/dataplane/internal/verdict"
 )
 
 // Options are what a Proxy works with. All functions must be safe for
@@ -26,6 +27,7 @@ type Options struct {
 
 	AccessLog      func(line []byte) // one line; must not be kept
 	BreakerChanged func(provider string, t breaker.Transition)
+	UpstreamFailed func(provider string, outcome verdict.AttemptOutcome, err error)
 	Panicked       func(requestID string, value any, stack []byte)
 	Draining       func() bool // every answer then asks the client to leave
 

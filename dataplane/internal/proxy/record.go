@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/record"
 	"apiproxy.internal/dataplane/internal/verdict"
@@ -26,6 +27,7 @@ func (p *Proxy) record(x *exchange) {
 		Latency: latency,
 		Error:   x.kind,
 		Limit:   x.refusedBy,
+		Passed:  x.tookPerIP || x.tookGlobal,
 	})
 	cache := ""
 	if x.attempts > 0 {
@@ -63,6 +65,7 @@ func (p *Proxy) parseError(ctx *fasthttp.RequestCtx, err error) {
 	x.requestID = appendNewID(x.idBuf[:0])
 	x.idBuf = x.requestID
 	x.client = peerAddr(ctx.RemoteAddr())
+	x.token, x.method = nil, verdict.MethodOther // fasthttp says GET for what it could not read
 	r := refusalBadRequest
 	var (
 		small   *fasthttp.ErrSmallBuffer
@@ -71,6 +74,9 @@ func (p *Proxy) parseError(ctx *fasthttp.RequestCtx, err error) {
 	switch {
 	case errors.As(err, &small):
 		r = refusalLongHead
+		if downstream.LongLine(ctx.Conn(), readBuffer) {
+			r = refusalLongTarget
+		}
 	case errors.As(err, &netFail) && netFail.Timeout():
 		r = refusalSlowBody
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):

@@ -32,9 +32,12 @@ var (
 	refusalExpect     = refusal{status: 417, kind: verdict.Malformed, detail: "only Expect: 100-continue is supported", close: true}
 	refusalLargeBody  = refusal{status: 413, kind: verdict.RequestTooLarge, detail: "the request body is larger than proxy.max_body_size", close: true}
 	refusalSlowBody   = refusal{status: 408, kind: verdict.ClientGone, detail: "the request did not arrive in time", close: true}
+	refusalCutBody    = refusal{status: 400, kind: verdict.ClientGone, detail: "the connection ended within the request body", close: true}
 	refusalBadBody    = refusal{status: 400, kind: verdict.Malformed, detail: "the request body is malformed or ended early", close: true}
 	refusalBadRequest = refusal{status: 400, kind: verdict.Malformed, detail: "the request is malformed", close: true}
 	refusalOverload   = refusal{status: 503, kind: verdict.Overload, detail: "the node serves as many requests as server.max_in_flight allows", retryAfter: int64(time.Second)}
+	refusalStopped    = refusal{status: 503, kind: verdict.Overload, detail: "the node stopped before the provider answered", retryAfter: int64(time.Second), close: true}
+	refusalLeft       = refusal{status: 499, kind: verdict.ClientGone, detail: "the client left before the provider answered", close: true}
 	refusalNoProvider = refusal{status: 404, kind: verdict.NotFound, detail: "no provider has a prefix that matches this path"}
 	refusalForbidden  = refusal{status: 403, kind: verdict.Forbidden, detail: "the client address is not in proxy.allowed_ips"}
 )
@@ -101,7 +104,10 @@ func (p *Proxy) ownHeaders(x *exchange) {
 		h.Add("Cache-Status", cacheStatus)
 	}
 	x.appendRateLimit(h)
-	if p.Draining() {
+	// fasthttp lets a bare LF end a chunked body, where others read on (RFC 9112
+	// §7.1): what follows one is not taken for a request.
+	chunked := x.ctx.Request.Header.ContentLength() == -1
+	if chunked || p.Draining() {
 		x.ctx.SetConnectionClose()
 	}
 }

@@ -24,6 +24,8 @@ func Classify(err error, connected bool) verdict.AttemptOutcome {
 	switch {
 	case err == nil:
 		return verdict.AttemptSuccess
+	case errors.Is(err, net.ErrClosed): // by ourselves: Cancel, or the node's stop
+		return verdict.AttemptCanceled
 	case isTimeout(err):
 		return verdict.AttemptTimeout
 	case isTLS(err):

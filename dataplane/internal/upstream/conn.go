@@ -163,6 +163,10 @@ func (c *Conn) drained() bool {
 	return n == 0 && isTimeout(err)
 }
 
+// Cancel breaks off the exchange from another goroutine: its reads and writes end
+// with net.ErrClosed. The user still has to Release the connection.
+func (c *Conn) Cancel() { _ = c.raw.Close() }
+
 // Release ends the exchange: a connection that may serve another one goes back
 // to the pool, any other one is closed. Nothing of c may be used after it. A
 // second call is ignored as long as c does not serve again; later it would end

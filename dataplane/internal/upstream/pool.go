@@ -3,7 +3,9 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -123,12 +125,29 @@ func (p *Pool) open(t Timeouts, limit time.Time) (*Conn, error) {
 	if p.tls == nil {
 		return newConn(transport, transport, p), nil
 	}
-	secure := tls.Client(transport, p.tls)
+	secure := tls.Client(abrupt{transport}, p.tls)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = transport.Close()
 		return nil, &TLSError{Err: err}
 	}
 	return newConn(transport, secure, p), nil
+}
+
+// errAbrupt is the end of a connection that the upstream did not announce.
+var errAbrupt = errors.New("the connection ended without close_notify")
+
+// abrupt is the transport below TLS. crypto/tls takes an end without
+// close_notify for a clean one, as long as it comes between two records; a body
+// that ends with its connection could then be cut short by anybody on the way
+// and still look complete (RFC 9112 §9.8).
+type abrupt struct{ net.Conn }
+
+func (a abrupt) Read(p []byte) (int, error) {
+	n, err := a.Conn.Read(p)
+	if err == io.EOF {
+		err = errAbrupt
+	}
+	return n, err
 }
 
 // checkPeer asks again what the configuration asked of a literal address: a name

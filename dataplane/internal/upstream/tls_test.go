@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -180,6 +181,33 @@ func TestAliveOnTLS(t *testing.T) {
 				if b, err := c.R.ReadByte(); b != '!' || err != nil {
 					t.Errorf("read %q, %v on the connection used again", b, err)
 				}
+			}
+		})
+	}
+}
+
+// A body that ends with its connection is complete only if the upstream says so
+// (RFC 9112 §9.8); anybody on the way can end the connection.
+func TestEndOfTLS(t *testing.T) {
+	ca := newAuthority(t)
+	config := &tls.Config{Certificates: []tls.Certificate{ca.issue(t, &x509.Certificate{DNSNames: []string{"api.test"}}, newKey(t))}}
+	for name, row := range map[string]struct {
+		end  func(*tls.Conn) error
+		want error
+	}{
+		"close_notify":          {(*tls.Conn).Close, nil},
+		"closed without notice": {func(c *tls.Conn) error { return c.NetConn().Close() }, errAbrupt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := ca.pool(listen(t, func(c net.Conn) {
+				s := tls.Server(c, config)
+				_, _ = s.Write([]byte("all"))
+				_ = row.end(s)
+			}))
+			c := get(t, p)
+			defer c.Release(false)
+			if body, err := io.ReadAll(c.R); string(body) != "all" || !errors.Is(err, row.want) {
+				t.Errorf("read %q, %v; want %v", body, err, row.want)
 			}
 		})
 	}

@@ -1,0 +1,54 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"apiproxy.internal/dataplane/internal/verdict"
+)
+
+// failureEvery is how often error.log tells of one provider's failures.
+const failureEvery = 10 * time.Second
+
+// failures thins out what is told of failing upstreams: one line per provider
+// and failureEvery, which also says how many were left out. Safe for
+// simultaneous use.
+type failures struct {
+	mu   sync.Mutex
+	seen map[string]*failureCount
+}
+
+type failureCount struct {
+	told    int64 // when, in nanoseconds of the node's clock
+	skipped int
+}
+
+// count reports whether to tell of a failure at now, and how many before it were
+// not told of.
+func (f *failures) count(provider string, now int64) (skipped int, tell bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.seen == nil {
+		f.seen = make(map[string]*failureCount)
+	}
+	c := f.seen[provider]
+	if c == nil {
+		c = &failureCount{told: now - int64(failureEvery)}
+		f.seen[provider] = c
+	}
+	if now-c.told < int64(failureEvery) {
+		c.skipped++
+		return 0, false
+	}
+	skipped = c.skipped
+	c.told, c.skipped = now, 0
+	return skipped, true
+}
+
+// upstreamFailed says why a provider does not answer; a status of its own is in
+// the access log.
+func (n *Node) upstreamFailed(provider string, outcome verdict.AttemptOutcome, err error) {
+	if skipped, tell := n.failures.count(provider, n.clock()); tell {
+		n.log.Warn("upstream attempt failed", "provider", provider, "outcome", outcome.String(), "error", err.Error(), "similar_before", skipped)
+	}
+}
