@@ -144,7 +144,7 @@ func (b *bench) accessLog(n int) []string {
 			b.t.Fatal(err)
 		}
 		lines = strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
-		return len(lines) >= n
+		return strings.Count(string(data), "\n") >= n
 	})
 	return lines
 }
