@@ -163,7 +163,9 @@ func TestFullLogDisk(t *testing.T) {
 	eventually(t, "a line for each request that is not counted as dropped", func() bool {
 		log, _ = readLogs(t, filepath.Join(logs, "access.log"))
 		lost = dropped()
-		return countLines(log)+lost == answered
+		// The node's own words about it go to error.log, on the same disk.
+		own := countLines(log) + lost - answered
+		return 0 <= own && own <= 3
 	})
 	checkLines(t, log)
 	t.Logf("%d requests, %d lines dropped, %d written", answered, lost, countLines(log))
