@@ -62,7 +62,7 @@ func (n *Node) serve(l net.Listener, certificate *tls.Config, equip func(*fastht
 	p.clients = &downstream.Listener{Listener: l, WriteTimeout: func() time.Duration { return time.Duration(n.limits().WriteTimeout) }}
 	l = p.clients
 	if certificate != nil {
-		l = tls.NewListener(l, certificate)
+		l = downstream.Secure(l, certificate)
 	}
 	go func() {
 		defer close(p.served)

@@ -140,3 +140,25 @@ func TestDiagnose(t *testing.T) {
 		}
 	}
 }
+
+// A client may end its TLS cleanly between two chunks of a body: that is no end
+// of the body.
+func TestCutBodyOverTLS(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	roots := writeCertificate(t, certFile, keyFile, 1)
+	b := start(t, func(o *Options) { o.TLSCert, o.TLSKey = certFile, keyFile })
+	c, err := tls.Dial("tcp", b.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = io.WriteString(c, "POST /up/x HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+	if err := c.CloseWrite(); err != nil { // close_notify
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(c)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) || !bytes.Contains(answer, []byte("client_gone")) {
+		t.Errorf("%v\n%s", err, answer)
+	}
+}

@@ -115,13 +115,14 @@ func serve(o node.Options) error {
 	}
 }
 
-// keepUp does what does not end the node; what fails is logged there.
+// keepUp does what does not end the node; what fails is logged there. Logs are
+// reopened apart: that waits for the disk, and a reload must not.
 func keepUp(n *node.Node, signals <-chan os.Signal) {
 	for s := range signals {
 		if s == syscall.SIGHUP {
 			_ = n.Reload()
 		} else {
-			_ = n.ReopenLogs()
+			go func() { _ = n.ReopenLogs() }()
 		}
 	}
 }

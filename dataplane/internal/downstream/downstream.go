@@ -3,7 +3,6 @@
 package downstream
 
 import (
-	"bytes"
 	"net"
 	"time"
 )
@@ -43,28 +42,9 @@ type conn struct {
 
 	readWant  time.Time // what the server asked for; zero = no deadline
 	readArmed time.Time // what the connection has
-	ended     bool      // the client sends no more
-	lineless  int       // bytes of the reads since the last one that held a LF
+	reads
 
 	watch watch
-}
-
-// Ended reports whether a read of c, a connection of a Listener or TLS above
-// one, has met its end or failed. fasthttp takes an end between two chunks of a
-// request for that of the body; whoever reads a body asks here. Like Read, it
-// belongs to the goroutine that uses the connection.
-func Ended(c net.Conn) bool {
-	own := ownConn(c)
-	return own != nil && own.ended
-}
-
-// LongLine reports that the last n bytes read from c, a connection of a Listener,
-// hold no line end: a head that does not fit into n bytes is then all request
-// line. It is false above TLS, where the bytes are not those of the head. Like
-// Read, it belongs to the goroutine that uses the connection.
-func LongLine(c net.Conn, n int) bool {
-	own, ok := c.(*conn)
-	return ok && own.lineless >= n
 }
 
 // SetReadDeadline notes the deadline for the reads to come. A server sets two
@@ -93,10 +73,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
-	c.ended = c.ended || err != nil
-	if c.lineless += n; bytes.IndexByte(p[:n], '\n') >= 0 {
-		c.lineless = 0
-	}
+	c.note(p[:n], err)
 	return n, err
 }
 

@@ -1,7 +1,6 @@
 package downstream
 
 import (
-	"crypto/tls"
 	"net"
 	"sync"
 	"syscall"
@@ -18,7 +17,7 @@ type watch struct {
 	swept bool       // seen by a sweep before
 }
 
-// Watch makes c, a connection of a Listener or TLS above one, tell what when its
+// Watch makes c, a connection of a Listener or of Secure, tell what when its
 // client is gone: nobody reads the connection meanwhile. Sweep looks.
 func Watch(c net.Conn, what Canceler) {
 	if own := ownConn(c); own != nil {
@@ -39,8 +38,8 @@ func Gone(c net.Conn) bool {
 }
 
 func ownConn(c net.Conn) *conn {
-	if secure, ok := c.(*tls.Conn); ok {
-		c = secure.NetConn()
+	if s, ok := c.(*secure); ok {
+		c = s.NetConn()
 	}
 	own, _ := c.(*conn)
 	return own
