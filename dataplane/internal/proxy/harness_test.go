@@ -16,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/snapshot"
 	"apiproxy.internal/dataplane/internal/verdict"
@@ -100,7 +101,8 @@ func newBenchOn(t testing.TB, on network, serve func(net.Conn), change func(*con
 	}
 	b.addr = l.Addr().String()
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	clients := &downstream.Listener{Listener: l, WriteTimeout: func() time.Duration { return time.Minute }}
+	go func() { served <- server.Serve(clients) }()
 	t.Cleanup(func() {
 		_ = server.Shutdown()
 		_ = l.Close() // a Shutdown before Serve got going does nothing

@@ -18,16 +18,17 @@ const maxPiece = 16 << 10
 type Conn struct {
 	R *bufio.Reader // reads through the silence timeout
 
-	raw      net.Conn // TLS, or the transport itself
-	pool     *Pool
-	timeouts Timeouts
-	limit    time.Time // no exchange goes on after it; zero = no limit
-	born     time.Time
-	idleFrom time.Duration // since born
-	reused   bool
-	wrote    bool // any request byte of this exchange left
-	received bool // any response byte of this exchange arrived
-	inUse    atomic.Bool
+	raw       net.Conn // TLS, or the transport itself
+	transport net.Conn
+	pool      *Pool
+	timeouts  Timeouts
+	limit     time.Time // no exchange goes on after it; zero = no limit
+	born      time.Time
+	idleFrom  time.Duration // since born
+	reused    bool
+	wrote     bool // any request byte of this exchange left
+	received  bool // any response byte of this exchange arrived
+	inUse     atomic.Bool
 
 	// Deadlines as times since born: reading the monotonic clock alone costs half
 	// of time.Now. 0 = none known.
@@ -41,7 +42,7 @@ type Conn struct {
 }
 
 func newConn(transport, raw net.Conn, p *Pool) *Conn {
-	c := &Conn{raw: raw, pool: p, born: time.Now()}
+	c := &Conn{raw: raw, transport: transport, pool: p, born: time.Now()}
 	c.R = bufio.NewReaderSize(reader{c}, bufferSize)
 	if sc, ok := transport.(syscall.Conn); ok {
 		c.socket, _ = sc.SyscallConn()
@@ -164,8 +165,9 @@ func (c *Conn) drained() bool {
 }
 
 // Cancel breaks off the exchange from another goroutine: its reads and writes end
-// with net.ErrClosed. The user still has to Release the connection.
-func (c *Conn) Cancel() { _ = c.raw.Close() }
+// with net.ErrClosed. The user still has to Release the connection. TLS is not
+// told: it would wait to say good-bye.
+func (c *Conn) Cancel() { _ = c.transport.Close() }
 
 // Release ends the exchange: a connection that may serve another one goes back
 // to the pool, any other one is closed. Nothing of c may be used after it. A
