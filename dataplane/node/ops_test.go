@@ -125,7 +125,7 @@ func keys(prefix string, v any, into map[string]bool) {
 	}
 }
 
-// The keys of the contract, every one and no other.
+// The keys that dashboards and scripts rely on, every one and no other.
 func TestStatusShape(t *testing.T) {
 	b := newBench(t, nil)
 	b.yaml.set(`
@@ -169,7 +169,7 @@ circuit_breaker: {failure_threshold: 1}
 	}
 	for _, key := range slices.Sorted(maps.Keys(got)) {
 		if !want[key] {
-			t.Errorf("not in the contract: %s", key)
+			t.Errorf("not among the keys: %s", key)
 		}
 	}
 }

@@ -69,8 +69,8 @@ func credentialHeader(p Provider) string {
 // leakSet is a set of indices into leakNames.
 type leakSet uint32
 
-// leakNames lists the headers that the proxy must not let through, by the
-// contract's list (§4, request headers) and RFC 9110 §7.6.1 (hop-by-hop). The
+// leakNames lists the headers that the proxy must not let through: what tells of
+// the caller (docs/DESIGN.md) and what belongs to one hop (RFC 9110 §7.6.1). The
 // entries after them are places that are no single header.
 var leakNames = [...]string{
 	"Authorization", "x-cg-pro-api-key", "Cookie", "Origin", "Referer", "Forwarded",

@@ -26,7 +26,7 @@ func (r request) path() string {
 
 // meant reads the requests that raw begins with, as long as nobody could
 // misunderstand them: it is the slow, obvious version of the node's parser,
-// written from RFC 9112 alone. It is lenient where the contract is: empty lines
+// written from RFC 9112 alone. It is lenient where the node is: empty lines
 // before a request line, a bare LF behind one (§2.2), any chunk extension.
 // Where it stops, a node may stop too, but must not go on.
 func meant(raw []byte) (list []request) {
@@ -128,7 +128,7 @@ func values(fields []string, name string) (list []string) {
 	return list
 }
 
-// removed are the fields that a provider never sees: the contract's list, and
+// removed are the fields that a provider never sees: what forward takes out, and
 // those that the node writes itself.
 var removed = strings.Fields(`connection keep-alive te trailer transfer-encoding upgrade http2-settings cookie origin referer authorization forwarded x-real-ip via x-request-id x-key
 	host content-length expect`)

@@ -63,7 +63,7 @@ proxy: {max_body_size: 1KiB}
 	return b
 }
 
-// The metrics of the contract, with their labels, against what the oracle
+// The metrics that dashboards rely on, with their labels, against what the oracle
 // counted.
 func TestMetricsMatchTheOracle(t *testing.T) {
 	b := scripted(t)

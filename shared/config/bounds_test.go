@@ -26,7 +26,7 @@ func companion(steps []string, i int) string {
 	return ""
 }
 
-// TestBounds has one row for each number of the contract: the values at its ends
+// TestBounds has one row for each bounded number: the values at its ends
 // and the nearest ones beyond.
 func TestBounds(t *testing.T) {
 	const million, day = "1000000", `"24h"`

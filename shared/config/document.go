@@ -24,7 +24,7 @@ import (
 // Document is one configuration. Parse and Default return documents that nobody
 // else holds; once shared, a document is read-only.
 //
-// The json tags are the contract's names. The tags range and oneof are the bounds
+// The json tags are the names of the document. The tags range and oneof are the bounds
 // that Parse enforces; bind:"-" marks a field that it accepts and ignores.
 type Document struct {
 	// Revision is given by whoever publishes the document; Parse leaves it 0.

@@ -112,7 +112,7 @@ func TestAbsence(t *testing.T) {
 		// null is absent
 		`{"rate_limit": null, "providers": null, "proxy": null}`,
 		"server:\nproxy: {cache_ttl: ~, trusted_proxies: }\n",
-		// the contract's own example says what the default says
+		// the documented example says what the default says
 		string(presets),
 		// a revision is ignored, whatever it is
 		"revision: 7\n", `{"revision": {"a": []}}`,

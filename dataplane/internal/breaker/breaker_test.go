@@ -16,7 +16,7 @@ const (
 	s = int64(time.Second)
 )
 
-// standard are the defaults of the contract.
+// standard are the default settings.
 var standard = Config{FailureThreshold: 5, SuccessThreshold: 2, HalfOpenRequests: 3, Timeout: 30 * time.Second}
 
 // A step is one event of a life cycle and all that can be seen of it. Permits

@@ -14,9 +14,9 @@ import (
 	"apiproxy.internal/dataplane/internal/verdict"
 )
 
-// contract is every family that the product promises of a node, with its type.
+// promised is every family that the product promises of a node, with its type.
 // The two of Redis are missing: only a node with Redis has them.
-var contract = map[string]string{
+var promised = map[string]string{
 	"api_proxy_requests_total":                  "counter",
 	"api_proxy_requests_success_total":          "counter",
 	"api_proxy_requests_failure_total":          "counter",
@@ -69,7 +69,7 @@ func busy() *Node {
 
 func TestEveryFamilyOfTheContractIsDescribedAndWritten(t *testing.T) {
 	written := scrape(t, busy()).kinds
-	for name, kind := range contract {
+	for name, kind := range promised {
 		if familyByName[name].kind != kind || written[name] != kind {
 			t.Errorf("%s: described as %q, written as %q, want %q", name, familyByName[name].kind, written[name], kind)
 		}

@@ -78,7 +78,7 @@ func TestObserveMoves(t *testing.T) {
 			}
 			for name, value := range series {
 				family := familyOf([]byte(name + " "))
-				if _, ours := contract[family]; ours && familyByName[family].kind == "counter" && value != 0 && !want[name] {
+				if _, ours := promised[family]; ours && familyByName[family].kind == "counter" && value != 0 && !want[name] {
 					t.Errorf("%s moved to %v", name, value)
 				}
 			}

@@ -136,7 +136,7 @@ func (c *client) roundTrip(tb testing.TB) {
 	}
 }
 
-// BenchmarkDecision is what the contract calls the decision path: routing, three
+// BenchmarkDecision is the decision path: routing, three
 // limits with 100,000 client addresses, the breaker.
 func BenchmarkDecision(bb *testing.B) {
 	b := newBench(bb, fixedUpstream(jsonReply), limited)

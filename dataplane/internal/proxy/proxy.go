@@ -1,5 +1,5 @@
 // Package proxy is the request path of a node, told once: serve is a straight
-// line over the stages, in the order of the contract. It is where fasthttp meets
+// line over the stages, in the order of docs/DESIGN.md. It is where fasthttp meets
 // the pure stages and decides nothing that a stage can decide.
 package proxy
 

@@ -11,7 +11,7 @@ import (
 	"apiproxy.internal/dataplane/internal/verdict"
 )
 
-// keys are those of the contract's section 9, in its order.
+// keys are the fields of a line, in their order.
 var keys = strings.Fields(`time request_id node provider method path status latency_ms upstream_latency_ms
 	bytes_in bytes_out client_ip user_agent cache degraded attempts limit error_type`)
 
@@ -68,7 +68,7 @@ func TestKeyOrder(t *testing.T) {
 		_, _ = dec.Token() // its value
 	}
 	if dec.More() {
-		t.Error("there are more keys than the contract names")
+		t.Error("there are more keys than these")
 	}
 }
 

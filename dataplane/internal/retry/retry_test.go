@@ -61,7 +61,7 @@ func TestBackoffStaysInRange(t *testing.T) {
 	})
 }
 
-// The contract's sentence on retries, one row for each way an attempt can end.
+// What may be sent again, one row for each way an attempt can end.
 // A column says whether the request is sent again for a method that is
 // idempotent (written or not) and for any other one, after some bytes of it
 // were written and before that.
