@@ -4,7 +4,7 @@ MODULES := shared dataplane controlplane loadtest
 BIN := bin
 export GOFLAGS += -trimpath
 
-.PHONY: help build run test check race unit standalone tidy lint fuzz bench clean
+.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,13 @@ build: ## build all programs into bin/
 run: build ## run three nodes with fake providers: no keys, no network, no Docker
 	@exec $(BIN)/allinone --nodes 3
 
-test: check unit race fuzz ## everything that needs no Docker; says what it skips
+test: skips check unit race fuzz ## everything that needs no Docker; says what it skips
+	@$(MAKE) --no-print-directory skips
+
+skips: ## what this machine lacks, and which tests are left out for it
+	@for tool in jq promtool logrotate gcc; do \
+		command -v $$tool >/dev/null || echo "SKIP: $$tool is not installed; the tests that need it are left out"; done
+	@[ "$$(id -u)" = 0 ] || echo "SKIP: not root; the test with a full log disk is left out"
 
 unit: ## all tests
 	go test -count=1 work
