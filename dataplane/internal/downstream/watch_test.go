@@ -27,26 +27,10 @@ func TestSweepCancelsForClientsThatLeft(t *testing.T) {
 		{"it closes, but was answered before", func(c *net.TCPConn) { _ = c.Close() }, true, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			below, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			l := &Listener{Listener: below, WriteTimeout: func() time.Duration { return time.Minute }}
-			defer func() { _ = l.Close() }()
-			client, err := net.Dial("tcp", below.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = client.Close() }()
-			c, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = c.Close() }()
-
+			l, c, client := connect(t)
 			gone := make(canceled)
 			Watch(c, gone)
-			row.leave(client.(*net.TCPConn))
+			row.leave(client)
 			left := row.want || row.unwatch
 			for deadline := time.Now().Add(10 * time.Second); left && !Gone(c); {
 				if time.Now().After(deadline) {
@@ -74,23 +58,28 @@ func TestSweepCancelsForClientsThatLeft(t *testing.T) {
 
 // A closed connection is forgotten.
 func TestClosedConnectionsAreForgotten(t *testing.T) {
-	below, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &Listener{Listener: below, WriteTimeout: func() time.Duration { return time.Minute }}
-	defer func() { _ = l.Close() }()
-	client, err := net.Dial("tcp", below.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = client.Close() }()
-	c, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, c, _ := connect(t)
 	_ = c.Close()
 	if len(l.open) != 0 {
 		t.Error("the listener keeps a closed connection")
 	}
+}
+
+// connect returns both ends of a connection over loopback.
+func connect(t *testing.T) (l *Listener, ours net.Conn, client *net.TCPConn) {
+	t.Helper()
+	below, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = &Listener{Listener: below, WriteTimeout: func() time.Duration { return time.Minute }}
+	c, err := net.Dial("tcp", below.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ours, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _, _ = ours.Close(), c.Close(), l.Close() })
+	return l, ours, c.(*net.TCPConn)
 }
