@@ -108,7 +108,9 @@ func (p *Proxy) end(x *exchange) {
 // back, the client gets an answer, the log gets the stack.
 func (p *Proxy) panicked(x *exchange, v any) {
 	p.Panicked(string(x.requestID), v, debug.Stack())
-	x.stream = nil
+	if x.stream != nil {
+		x.stream.x, x.stream = nil, nil // refuse closes it, which must not end the request twice
+	}
 	p.dropConn(x)
 	p.settle(x, breaker.Released, p.Clock())
 	p.refuse(x, refusalInternal)
