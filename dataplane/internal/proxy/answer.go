@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"io"
+	"net"
 
 	"github.com/valyala/fasthttp"
 
@@ -100,8 +101,29 @@ func (p *Proxy) startStream(x *exchange) {
 	if x.response.Body == http1.Fixed && !x.isEventStream() {
 		size = int(x.response.Length)
 	}
+	if size < 0 && !x.ctx.Request.Header.IsHTTP11() {
+		x.streamUntilClose()
+		return
+	}
 	x.ctx.Response.ImmediateHeaderFlush = true
 	x.ctx.Response.SetBodyStream(x.stream, size)
+}
+
+// streamUntilClose serves an HTTP/1.0 client, which knows no chunks: the end of
+// the connection is the end of the answer (RFC 9112 §6.3). fasthttp would send
+// chunks, so the connection is taken from it.
+func (x *exchange) streamUntilClose() {
+	s, header := x.stream, &x.ctx.Response.Header
+	header.SetConnectionClose()
+	head := header.Header()
+	x.ctx.HijackSetNoResponse(true)
+	x.ctx.Hijack(func(c net.Conn) {
+		_, err := c.Write(head)
+		if err == nil {
+			_, err = io.Copy(c, s)
+		}
+		_ = s.CloseWithError(err)
+	})
 }
 
 // Read implements io.Reader. A truncated body is an error, so that the client

@@ -161,6 +161,19 @@ func TestStreamedAnswers(t *testing.T) {
 	}
 }
 
+// A client of HTTP/1.0 knows no chunks: the answer ends with the connection.
+func TestStreamToHTTP10(t *testing.T) {
+	b := newBench(t, replies(nil, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"), nil)
+	resp, body := b.do("GET /api/x HTTP/1.0\r\nHost: proxy\r\nConnection: keep-alive\r\n\r\n")
+	if resp.StatusCode != 200 || body != "hello!" || len(resp.TransferEncoding) > 0 || !resp.Close || resp.ContentLength != -1 {
+		t.Errorf("%d %q %v, close %t, length %d", resp.StatusCode, body, resp.TransferEncoding, resp.Close, resp.ContentLength)
+	}
+	b.proxyIdle()
+	if line := b.lines(1)[0]; !strings.Contains(line, `"status":200`) || !strings.Contains(line, `"bytes_out":6,`) || !strings.Contains(line, `"error_type":""`) {
+		t.Errorf("log: %s", line)
+	}
+}
+
 // A truncated answer never looks complete: one that is held in memory becomes a
 // 502, one that is streamed breaks.
 func TestTruncatedAnswers(t *testing.T) {
