@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 
 	"github.com/valyala/fasthttp"
+
+	"apiproxy.internal/dataplane/internal/http1"
 )
 
 // handle serves the main port: the node's own endpoints, and everything else is
@@ -64,8 +66,28 @@ func path(ctx *fasthttp.RequestCtx) []byte {
 	return path
 }
 
-// answer lets an endpoint answer GET and HEAD, and nothing else.
+// strict is what a proxied request has to pass, too: one whose head two parsers
+// could read differently must not stay on a connection that others follow on.
+func strict(h *fasthttp.RequestHeader) error {
+	fields, err := http1.ParseFields(nil, h.RawHeaders())
+	if err != nil {
+		return err
+	}
+	return http1.CheckRequest(h.Protocol(), fields)
+}
+
+// answer lets an endpoint answer GET and HEAD, and nothing else. It takes no
+// body; after one the connection ends, because where it ended is fasthttp's word.
 func (n *Node) answer(ctx *fasthttp.RequestCtx, serve fasthttp.RequestHandler) {
+	header := &ctx.Request.Header
+	if length := header.ContentLength(); length != 0 && length != -2 {
+		defer ctx.SetConnectionClose()
+	}
+	if err := strict(header); err != nil {
+		serveProblem(ctx, fasthttp.StatusBadRequest, "the request is malformed")
+		ctx.SetConnectionClose()
+		return
+	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")
 	if ctx.IsGet() || ctx.IsHead() {
 		serve(ctx)
