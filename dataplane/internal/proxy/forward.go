@@ -43,8 +43,9 @@ func (p *Proxy) forward(x *exchange) {
 }
 
 // another decides on one more attempt after the nth and charges it. Everything
-// that could refuse it is asked first: once the answer in hand is thrown away
-// there is no other to give.
+// that could refuse it now is asked first: once the answer in hand is thrown
+// away there is no other to give. A breaker that opens during the pause still
+// refuses it.
 func (p *Proxy) another(x *exchange, n int) (time.Duration, bool) {
 	plan := x.plan
 	if n > plan.Retry.Times || !retry.Retryable(x.method, x.result) || downstream.Gone(x.ctx.Conn()) {
