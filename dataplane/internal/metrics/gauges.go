@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"apiproxy.internal/dataplane/internal/verdict"
+	"apiproxy.internal/shared/latency"
 )
 
 // ProviderGauges is the state of a provider at a scrape.
@@ -98,7 +99,7 @@ func (s sampleWriter) node(g NodeGauges) {
 	}
 }
 
-func (s sampleWriter) provider(labels string, g ProviderGauges, latency Latency) {
+func (s sampleWriter) provider(labels string, g ProviderGauges, l Latency) {
 	s.one("api_proxy_active_connections", labels, float64(g.ActiveConnections))
 	s.one("api_proxy_provider_health", labels, health(g.BreakerState))
 	s.one("api_proxy_circuit_breaker_failures", labels, float64(g.BreakerFailures))
@@ -106,26 +107,21 @@ func (s sampleWriter) provider(labels string, g ProviderGauges, latency Latency)
 	for state := range verdict.BreakerStates {
 		s.one("api_proxy_circuit_breaker_state", labels+","+label("state", state.String()), oneIf(state == g.BreakerState))
 	}
-	s.one("api_proxy_latency_avg_ms", labels, latency.Avg)
-	s.one("api_proxy_latency_p50_ms", labels, latency.P50)
-	s.one("api_proxy_latency_p95_ms", labels, latency.P95)
-	s.one("api_proxy_latency_p99_ms", labels, latency.P99)
+	s.one("api_proxy_latency_avg_ms", labels, l.Avg)
+	s.one("api_proxy_latency_p50_ms", labels, l.P50)
+	s.one("api_proxy_latency_p95_ms", labels, l.P95)
+	s.one("api_proxy_latency_p99_ms", labels, l.P99)
 }
 
 // exposed are the bounds that become le labels, in milliseconds. Each is also a
-// bound of Histogram, so the exposed counts are exact.
+// bound of latency.Histogram, so the exposed counts are exact.
 var exposed = [...]time.Duration{1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000}
 
 // histogram writes counts that include those of all smaller bounds, as the
 // format asks.
-func (s sampleWriter) histogram(name, labels string, h Snapshot) {
-	var below uint64
-	bucket := 0
+func (s sampleWriter) histogram(name, labels string, h latency.Snapshot) {
 	for _, le := range exposed {
-		for ; bucket < len(bounds) && bounds[bucket] <= le*time.Millisecond; bucket++ {
-			below += h.Counts[bucket]
-		}
-		s.one(name+"_bucket", labels+","+label("le", strconv.Itoa(int(le))), float64(below))
+		s.one(name+"_bucket", labels+","+label("le", strconv.Itoa(int(le))), float64(h.Below(le*time.Millisecond)))
 	}
 	count := float64(h.Count())
 	s.one(name+"_bucket", labels+","+label("le", "+Inf"), count)

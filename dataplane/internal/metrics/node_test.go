@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"apiproxy.internal/dataplane/internal/verdict"
+	"apiproxy.internal/shared/latency"
 )
 
 // promised is every family that the product promises of a node, with its type.
@@ -274,5 +275,14 @@ func TestPromtool(t *testing.T) {
 	const lintOnly = 3
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != lintOnly) {
 		t.Errorf("promtool: %v\n%s", err, output)
+	}
+}
+
+// A bound that is none of the histogram's would be exposed with a wrong count.
+func TestExposedBounds(t *testing.T) {
+	for _, le := range exposed {
+		if !latency.IsBound(le * time.Millisecond) {
+			t.Errorf("le %d is no bound of the histogram", le)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	vm "github.com/VictoriaMetrics/metrics"
 
 	"apiproxy.internal/dataplane/internal/verdict"
+	"apiproxy.internal/shared/latency"
 )
 
 // NoProvider is the name under which requests to no provider are counted. It
@@ -90,7 +91,7 @@ type Provider struct {
 	cacheHits   counters[Cache]
 	cacheMisses *vm.Counter
 	degraded    counters[Degraded]
-	latency     Histogram
+	latency     latency.Histogram
 	passed      atomic.Uint64 // for Counts only
 
 	gauges  atomic.Pointer[func() ProviderGauges]
@@ -204,6 +205,6 @@ func (p *Provider) counts() Counts {
 func (p *Provider) recentLatency() Latency {
 	base := p.history.latencyBase()
 	s := p.latency.Snapshot()
-	s.subtract(&base)
+	s.Subtract(&base)
 	return Latency{Avg: s.MeanMillis(), P50: s.Quantile(0.50), P95: s.Quantile(0.95), P99: s.Quantile(0.99)}
 }

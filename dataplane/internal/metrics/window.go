@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"apiproxy.internal/dataplane/internal/verdict"
+	"apiproxy.internal/shared/latency"
 )
 
 // Tick is called every second; these are counted in ticks.
@@ -68,8 +69,8 @@ func (s Stats) PerSecond(n uint64) float64 {
 // history holds the samples that Tick takes of one provider.
 type history struct {
 	mu      sync.Mutex
-	counts  ring[sample]   // one a tick
-	latency ring[Snapshot] // one every latencyEvery ticks
+	counts  ring[sample]           // one a tick
+	latency ring[latency.Snapshot] // one every latencyEvery ticks
 }
 
 type sample struct {
@@ -82,10 +83,10 @@ type sample struct {
 func newHistory(now int64) *history {
 	h := &history{
 		counts:  newRing[sample](rateTicks + 1),
-		latency: newRing[Snapshot](latencySpan / latencyEvery),
+		latency: newRing[latency.Snapshot](latencySpan / latencyEvery),
 	}
 	h.counts.push(sample{at: now})
-	h.latency.push(Snapshot{})
+	h.latency.push(latency.Snapshot{})
 	return h
 }
 
@@ -95,7 +96,7 @@ func (h *history) addCounts(at int64, c Counts) {
 	h.counts.push(sample{at, c})
 }
 
-func (h *history) addLatency(s Snapshot) {
+func (h *history) addLatency(s latency.Snapshot) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.latency.push(s)
@@ -110,7 +111,7 @@ func (h *history) recent() (Counts, time.Duration) {
 
 // latencyBase is the snapshot at the beginning of the latency window: 55 to 60
 // seconds ago.
-func (h *history) latencyBase() Snapshot {
+func (h *history) latencyBase() latency.Snapshot {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return *h.latency.oldest()

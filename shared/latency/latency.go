@@ -1,4 +1,7 @@
-package metrics
+// Package latency counts latencies in fixed buckets, on which several nodes
+// agree: their counts add up, so that the percentiles of a cluster are those of
+// its requests and not means of the nodes' percentiles.
+package latency
 
 import (
 	"slices"
@@ -82,9 +85,9 @@ func (s *Snapshot) Merge(other *Snapshot) {
 	s.SumMicros += other.SumMicros
 }
 
-// subtract leaves what was counted after the earlier snapshot of the same
+// Subtract leaves what was counted after the earlier snapshot of the same
 // histogram.
-func (s *Snapshot) subtract(earlier *Snapshot) {
+func (s *Snapshot) Subtract(earlier *Snapshot) {
 	for i, n := range earlier.Counts {
 		s.Counts[i] -= n
 	}
@@ -138,3 +141,19 @@ func (s *Snapshot) Quantile(q float64) float64 {
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// Below is the number of observations up to le, which must be a bound for the
+// answer to be exact.
+func (s *Snapshot) Below(le time.Duration) uint64 {
+	var below uint64
+	for i := 0; i < len(bounds) && bounds[i] <= le; i++ {
+		below += s.Counts[i]
+	}
+	return below
+}
+
+// IsBound reports whether le is the upper bound of a bucket.
+func IsBound(le time.Duration) bool {
+	_, found := slices.BinarySearch(bounds, le)
+	return found
+}
