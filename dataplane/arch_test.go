@@ -63,6 +63,11 @@ func TestImports(t *testing.T) {
 			Because: "one place to change the metrics library; the others report plain values",
 		},
 		{
+			Packages: []string{module + "..."}, Except: []string{internal + "bus"},
+			Forbid:  []string{nats},
+			Because: "one place to change the NATS library; the others exchange messages of shared/wire",
+		},
+		{
 			Packages: []string{module + "..."}, Except: []string{internal + "proxy", module + "node"},
 			Forbid:  []string{fasthttp},
 			Because: "proxy is the request path and node wires the server; the stages between take bytes, so that they can be tested and fuzzed without one",

@@ -7,12 +7,12 @@ import (
 	"apiproxy.internal/dataplane/internal/verdict"
 )
 
-// failureEvery is how often error.log tells of one provider's failures.
+// failureEvery is how often error.log tells of failures of one kind.
 const failureEvery = 10 * time.Second
 
-// failures thins out what is told of failing upstreams: one line per provider
-// and failureEvery, which also says how many were left out. Safe for
-// simultaneous use.
+// failures thins out what is told of failures: one line per subject (a provider,
+// a kind of trouble) and failureEvery, which also says how many were left out.
+// Safe for simultaneous use.
 type failures struct {
 	mu   sync.Mutex
 	seen map[string]*failureCount
@@ -25,16 +25,16 @@ type failureCount struct {
 
 // count reports whether to tell of a failure at now, and how many before it were
 // not told of.
-func (f *failures) count(provider string, now int64) (skipped int, tell bool) {
+func (f *failures) count(subject string, now int64) (skipped int, tell bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.seen == nil {
 		f.seen = make(map[string]*failureCount)
 	}
-	c := f.seen[provider]
+	c := f.seen[subject]
 	if c == nil {
 		c = &failureCount{told: now - int64(failureEvery)}
-		f.seen[provider] = c
+		f.seen[subject] = c
 	}
 	if now-c.told < int64(failureEvery) {
 		c.skipped++
@@ -50,5 +50,12 @@ func (f *failures) count(provider string, now int64) (skipped int, tell bool) {
 func (n *Node) upstreamFailed(provider string, outcome verdict.AttemptOutcome, err error) {
 	if skipped, tell := n.failures.count(provider, n.clock()); tell {
 		n.log.Warn("upstream attempt failed", "provider", provider, "outcome", outcome.String(), "error", err.Error(), "similar_before", skipped)
+	}
+}
+
+// troubled tells of what goes wrong with the coordination.
+func (n *Node) troubled(what string, err error) {
+	if skipped, tell := n.failures.count("nats: "+what, n.clock()); tell {
+		n.log.Warn(what, "error", err.Error(), "similar_before", skipped)
 	}
 }

@@ -32,6 +32,15 @@ func (n *Node) Start() error {
 			return err
 		}
 	}
+	if n.clustered() {
+		if err := n.coordinate(); err != nil {
+			_ = main.Close()
+			if admin != nil {
+				_ = admin.Close()
+			}
+			return err
+		}
+	}
 	// Nothing below can fail.
 	n.main = n.serve(main, n.certificate.config(n.options.TLSMin), n.equipMain)
 	if admin != nil {
@@ -44,7 +53,7 @@ func (n *Node) Start() error {
 	return nil
 }
 
-// Failed delivers the error of a listener that broke.
+// Failed delivers the error of a listener that broke, or ErrRejected.
 func (n *Node) Failed() <-chan error { return n.serveErr }
 
 // ErrCutOff is in the error of a Stop that was clean but for requests that took
@@ -65,11 +74,15 @@ func (n *Node) stop(ctx context.Context) error {
 	n.mu.Lock()
 	n.draining.Store(true) // and no Start comes after
 	n.mu.Unlock()
+	n.urge()
 	var err error
 	if main, admin := n.ports(); main != nil {
 		n.log.Info("draining", "in_flight", n.proxy.InFlight())
 		wait(ctx, n.options.DrainDelay)
 		err = n.drain(ctx, main, admin)
+	}
+	if c := n.cluster.Load(); c != nil {
+		c.leave()
 	}
 	n.retire()
 	n.housekeeper.Wait()

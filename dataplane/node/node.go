@@ -14,7 +14,7 @@ import (
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/proxy"
 	"apiproxy.internal/dataplane/internal/snapshot"
-	"apiproxy.internal/shared/status"
+	"apiproxy.internal/shared/wire"
 )
 
 // Node is one data-plane process. New wires it, Start opens its ports, Stop
@@ -38,6 +38,9 @@ type Node struct {
 	state       *snapshot.State // outlives a configuration
 	current     atomic.Pointer[published]
 	certificate certificate
+	cluster     atomic.Pointer[coordination] // nil: the node is on its own
+	refused     atomic.Pointer[wire.Refusal] // of a published configuration; nil = none
+	refusals    atomic.Uint64
 
 	mu          sync.Mutex // guards the two below
 	main, admin *port      // nil before Start; admin is nil if main serves all
@@ -75,7 +78,7 @@ func New(o Options) (*Node, error) {
 		metrics:     metrics.New(metrics.Info{Version: o.Version, NodeID: id}),
 		upstreams:   newConns(),
 		retire:      func() {},
-		serveErr:    make(chan error, 2), // one for each port
+		serveErr:    make(chan error, 3), // one for each port and one from the controller
 	}
 	if err := n.openLogs(); err != nil {
 		return nil, err
@@ -94,7 +97,7 @@ func New(o Options) (*Node, error) {
 		Draining:       n.draining.Load,
 		AdmittedAt:     o.DebugAdmittedAt,
 	})
-	if err := n.load(); err != nil {
+	if err := n.loadFirst(); err != nil {
 		_ = n.closeLogs(logPatience)
 		return nil, err
 	}
@@ -104,7 +107,7 @@ func New(o Options) (*Node, error) {
 
 func (n *Node) clock() int64 { return int64(time.Since(n.started)) }
 
-// snapshot is the configuration in force; nil only while New is at work.
+// snapshot is the configuration in force; nil while there is none.
 func (n *Node) snapshot() *snapshot.Snapshot {
 	if p := n.current.Load(); p != nil {
 		return p.Snapshot
@@ -170,10 +173,12 @@ func (n *Node) panicked(requestID string, value any, stack []byte) {
 }
 
 func (n *Node) gauges() metrics.NodeGauges {
-	snap := n.snapshot()
+	snap := n.inForce()
 	g := metrics.NodeGauges{
 		ConfigRevision: snap.Document.Revision,
-		Mode:           status.Standalone,
+		Mode:           n.mode(),
+		NATSConnected:  n.connected(),
+		ConfigRefused:  n.refusals.Load(),
 		LogDropped:     n.logDropped(),
 		InFlight:       n.proxy.InFlight(),
 	}

@@ -102,22 +102,27 @@ func (n *Node) answer(ctx *fasthttp.RequestCtx, serve fasthttp.RequestHandler) {
 
 // health is the answer of /health and /ready.
 type health struct {
-	Status  string `json:"status"`
-	Node    string `json:"node"`
-	Version string `json:"version"`
+	Status      string `json:"status"`
+	Node        string `json:"node"`
+	Incarnation string `json:"incarnation"` // new at each start: whoever holds an old one knows that it is dead
+	Version     string `json:"version"`
 }
 
 func (n *Node) serveHealth(ctx *fasthttp.RequestCtx) {
-	serveJSON(ctx, health{"ok", n.id, n.options.Version})
+	serveJSON(ctx, health{"ok", n.id, n.incarnation, n.options.Version})
 }
 
-// serveReady says whether a balancer may send requests. A node that listens has
-// a configuration.
+// serveReady says whether a balancer may send requests.
 func (n *Node) serveReady(ctx *fasthttp.RequestCtx) {
-	state := health{"ready", n.id, n.options.Version}
-	if n.draining.Load() {
-		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+	state := health{"ready", n.id, n.incarnation, n.options.Version}
+	switch {
+	case n.draining.Load():
 		state.Status = "draining"
+	case n.snapshot() == nil:
+		state.Status = "waiting for a configuration from the controller"
+	}
+	if state.Status != "ready" {
+		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
 	}
 	serveJSON(ctx, state)
 }
@@ -138,7 +143,7 @@ func (n *Node) serveBreakers(ctx *fasthttp.RequestCtx) {
 	}
 	all := map[string]stats{}
 	now := n.clock()
-	for _, p := range n.snapshot().Plans {
+	for _, p := range n.inForce().Plans {
 		b := p.Breaker.Stats(now)
 		all[p.Name] = stats{b.State.String(), b.Failures, b.Successes, b.SlotsInUse}
 	}

@@ -4,6 +4,7 @@
 package node
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,13 +19,25 @@ import (
 
 // Options are what a node starts with. Start from DefaultOptions.
 type Options struct {
-	Source Source // of the configuration
+	// Source of the configuration; nil = the presets or, with NATSURL, nothing:
+	// a node of a cluster runs what the controller publishes, else what it ran
+	// last, else what Source gives.
+	Source Source
 
 	Listen      string // address of proxied requests
 	AdminListen string // address of /metrics, /status, ...; empty = Listen serves them
 	NodeID      string // [A-Za-z0-9_-]{1,64}; empty = host name and a suffix kept in DataDir
 	DataDir     string
 	LogDir      string // folder of access.log and error.log; "-" = standard output
+
+	// NATSURL is where the controller is to be met, one or several addresses
+	// separated by commas; empty = the node is on its own. NATSSecret is the
+	// password; NATSTLS is nil for a connection in the clear.
+	NATSURL, NATSSecret string
+	NATSTLS             *tls.Config
+	// Advertise is the host:port at which the controller can ask this node's
+	// /health; empty = the port of Listen at the address used towards NATS.
+	Advertise string
 
 	// TLSCert and TLSKey are PEM files for Listen; empty = plain HTTP. TLSMin is
 	// "1.2" or "1.3".
@@ -47,7 +60,6 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		Listen:       ":8080",
-		Source:       presets,
 		DataDir:      "./data",
 		LogDir:       "./logs",
 		TLSMin:       "1.2",
@@ -74,8 +86,14 @@ func (o *Options) validate() error {
 		errs = append(errs, errors.New("--listen must not be empty; \":8080\" is the default"))
 	}
 	errs = append(errs, o.validateTLS())
-	if o.Source == nil || o.Lookup == nil || o.Dial == nil {
-		errs = append(errs, errors.New("node: Options.Source, Lookup and Dial must be set; begin with DefaultOptions"))
+	if o.NATSURL == "" && o.NATSTLS != nil {
+		errs = append(errs, errors.New("there is a certificate for NATS, but no --nats-url"))
+	}
+	if o.Lookup == nil || o.Dial == nil {
+		errs = append(errs, errors.New("node: Options.Lookup and Dial must be set; begin with DefaultOptions"))
+	}
+	if o.Source == nil && o.NATSURL == "" {
+		o.Source = presets
 	}
 	return errors.Join(errs...)
 }

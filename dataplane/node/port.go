@@ -73,7 +73,7 @@ func (n *Node) serve(l net.Listener, certificate *tls.Config, equip func(*fastht
 	return p
 }
 
-func (n *Node) limits() config.Server { return n.snapshot().Document.Server }
+func (n *Node) limits() config.Server { return n.inForce().Document.Server }
 
 // shutdown closes the port and the idle connections and waits for the others.
 // It reports whether all ended before ctx did.

@@ -15,14 +15,18 @@ import (
 	"apiproxy.internal/shared/config"
 )
 
-// Reload reads the configuration, the keys and the TLS files again and puts them
-// in force. Buckets, breakers and connections keep their state. On an error,
-// which is logged, everything stays as it was.
+// Reload reads the keys and the TLS files again and, in a node that is on its
+// own, the configuration. Buckets, breakers and connections keep their state. On
+// an error, which is logged, everything stays as it was.
 func (n *Node) Reload() error {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
 	before := n.limits()
-	if err := n.load(); err != nil {
+	load := n.load
+	if n.clustered() {
+		load = n.loadAgain
+	}
+	if err := load(); err != nil {
 		n.log.Error("configuration refused, the old one stays in force", "error", err.Error())
 		return err
 	}
@@ -33,18 +37,24 @@ func (n *Node) Reload() error {
 	return nil
 }
 
-// load does all that can fail, then swaps.
+// load puts what the source gives in force.
 func (n *Node) load() error {
 	doc, warnings, author, err := n.options.read()
 	if err != nil {
 		return err
 	}
+	return n.apply(doc, warnings, published{at: time.Now(), author: author})
+}
+
+// apply does all that can fail, then swaps. origin says where doc comes from.
+func (n *Node) apply(doc *config.Document, warnings []config.Problem, origin published) error {
 	cert, err := n.options.loadCertificate()
 	if err != nil {
 		return err
 	}
 	err = n.state.Apply(doc, n.clock(), func(s *snapshot.Snapshot) {
-		n.current.Store(&published{Snapshot: s, at: time.Now(), author: author})
+		origin.Snapshot = s
+		n.current.Store(&origin)
 	})
 	if err != nil {
 		return err
@@ -56,19 +66,31 @@ func (n *Node) load() error {
 	return nil
 }
 
-// read asks the source, and refuses what these options cannot work with.
+// read asks the source for an acceptable document.
 func (o *Options) read() (*config.Document, []config.Problem, string, error) {
 	doc, warnings, author, err := o.Source()
-	if err == nil && o.DebugAdmittedAt {
-		err = onlyLocalUpstreams(doc)
+	if err == nil {
+		err = o.acceptable(doc)
 	}
 	return doc, warnings, author, err
+}
+
+// acceptable refuses what these options cannot work with.
+func (o *Options) acceptable(doc *config.Document) error {
+	if o.DebugAdmittedAt {
+		return onlyLocalUpstreams(doc)
+	}
+	return nil
 }
 
 // Check reads what a node with these options would start with and returns every
 // problem, keys included; the error is for what would be refused.
 func Check(o Options) ([]config.Problem, error) {
 	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if o.Source == nil {
+		_, err := o.loadCertificate() // the controller checks what it publishes
 		return nil, err
 	}
 	doc, warnings, _, err := o.read()

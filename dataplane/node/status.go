@@ -15,7 +15,7 @@ import (
 
 // Status is the node's own view, in the shape that the whole cluster has.
 func (n *Node) Status() status.Document {
-	pub := n.current.Load()
+	pub := n.inForce()
 	now := n.clock()
 	doc := status.Document{
 		GeneratedAt: time.Now().UTC(),
@@ -54,13 +54,11 @@ func (n *Node) nodeStatus(pub *published, rate float64) status.Node {
 		State:             status.Live,
 		Version:           n.options.Version,
 		Revision:          pub.Document.Revision,
-		Mode:              status.Standalone,
+		Mode:              n.mode(),
 		RequestsPerSecond: round(rate),
 		InFlight:          n.proxy.InFlight(),
 	}
-	if a := n.Addr(); a != nil {
-		s.Address = a.String()
-	}
+	s.Address = n.advertised()
 	if n.draining.Load() {
 		s.State = status.Draining
 	}

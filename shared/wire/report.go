@@ -32,6 +32,7 @@ type Answer struct {
 	Incarnation string   `json:"inc"`   // of the node that is meant
 	Nonce       int64    `json:"nonce"` // of the report that is answered
 	Epoch       uint64   `json:"epoch"` // of the leader
+	Revision    uint64   `json:"rev"`   // the newest that is published
 	Probes      []Probes `json:"probes,omitempty"`
 	// Rejected says why the node may not take part; empty if it may.
 	Rejected string `json:"rejected,omitempty"`

@@ -28,7 +28,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	o := node.DefaultOptions()
 	o.Version = cli.Version()
 	fs := flag.NewFlagSet("dataplane", flag.ContinueOnError)
-	configFile := fs.String("config", "", "configuration `FILE`, YAML or JSON; without it the three presets are served")
+	configFile := fs.String("config", "", "configuration `FILE`, YAML or JSON; without it the three presets are served. With --nats-url it only serves until the controller has spoken once")
 	fs.StringVar(&o.Listen, "listen", o.Listen, "`ADDR` of proxied requests and of the operator's endpoints")
 	fs.StringVar(&o.AdminListen, "admin-listen", "", "`ADDR` that alone serves /metrics /status /circuit-breaker-stats")
 	fs.StringVar(&o.NodeID, "node-id", "", "`ID` of this node; default: the host name and a suffix kept in --data-dir")
@@ -36,6 +36,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs.StringVar(&o.LogDir, "log-dir", o.LogDir, "`DIR` of access.log and error.log; - is standard output")
 	fs.DurationVar(&o.DrainDelay, "drain-delay", o.DrainDelay, "`TIME` from \"not ready\" to closing the port, for the balancer to notice")
 	fs.DurationVar(&o.DrainTimeout, "drain-timeout", o.DrainTimeout, "`TIME` that requests in flight get after that")
+	fs.StringVar(&o.NATSURL, "nats-url", "", "`URL`[,URL] of NATS, where the controller is met; without it the node is on its own")
+	secretFile := fs.String("nats-secret-file", "", "`FILE` with the secret that all nodes share; "+cli.EnvName("nats-secret")+" may hold it instead")
+	natsCA := fs.String("nats-tls-ca", "", "PEM `FILE` with the authorities that sign the certificate of NATS")
+	natsCert := fs.String("nats-tls-cert", "", "PEM `FILE` with the certificate that the node shows NATS")
+	natsKey := fs.String("nats-tls-key", "", "PEM `FILE` with its private key")
+	fs.StringVar(&o.Advertise, "advertise", "", "`HOST:PORT` where the controller can ask this node's /health; default: the port of --listen at the address used towards NATS")
 	fs.StringVar(&o.TLSCert, "tls-cert", "", "PEM `FILE` with the certificate of --listen and those that sign it")
 	fs.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` with its private key; SIGHUP reads both again")
 	fs.StringVar(&o.TLSMin, "tls-min", o.TLSMin, "oldest TLS `VERSION` of clients, 1.2 or 1.3")
@@ -46,6 +52,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	actions := []string{"check", "diagnose", "version"}
 	fs.Usage = func() { cli.Usage(fs, stdout, about, actions...) }
 	err := cli.Parse(fs, args, os.LookupEnv, actions...)
+	if err == nil {
+		o.NATSSecret, err = cli.Secret("nats-secret", *secretFile, os.LookupEnv)
+	}
+	if err == nil {
+		o.NATSTLS, err = cli.ClientTLS("nats-tls", *natsCA, *natsCert, *natsKey)
+	}
 	if *configFile != "" {
 		o.Source = node.FileSource(*configFile)
 	}

@@ -22,6 +22,7 @@ var families = []family{
 	{"api_proxy_circuit_breaker_failures", "gauge", "Consecutive failed attempts that the circuit breaker counts."},
 	{"api_proxy_circuit_breaker_half_open_slots", "gauge", "Probes of a half-open circuit breaker that are in flight."},
 	{"api_proxy_circuit_breaker_state", "gauge", "1 for the state that the circuit breaker is in, 0 for the others."},
+	{"api_proxy_config_refused_total", "counter", "Published configurations that this node could not use."},
 	{"api_proxy_config_revision", "gauge", "Revision of the configuration in force; 0 when standalone."},
 	{"api_proxy_coordination_mode", "gauge", "1 for the mode in which the node spends cluster limits, 0 for the others."},
 	{"api_proxy_degraded_responses_total", "counter", "Stored copies served in place of an answer of the upstream, by reason."},

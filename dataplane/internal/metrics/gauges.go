@@ -24,6 +24,7 @@ type NodeGauges struct {
 	ConfigRevision uint64
 	Mode           string // leased, holding, closed or standalone
 	NATSConnected  bool
+	ConfigRefused  uint64 // published configurations since the start
 	LogDropped     uint64 // log lines since the start
 	InFlight       int64  // requests
 	AddrEvicted    uint64 // addresses forgotten by the per_ip limit since the start
@@ -62,7 +63,8 @@ func (n *Node) writeOwn(w io.Writer) {
 	for _, p := range n.sorted() {
 		s.histogram("api_proxy_latency", p.labels, p.latency.Snapshot())
 		if state := p.gauges.Load(); state != nil {
-			s.provider(p.labels, (*state)(), p.recentLatency())
+			recent, _ := p.recentLatency()
+			s.provider(p.labels, (*state)(), recent)
 		}
 	}
 }
@@ -82,6 +84,7 @@ var modes = [...]string{"leased", "holding", "closed", "standalone"}
 
 func (s sampleWriter) node(g NodeGauges) {
 	s.one("api_proxy_config_revision", "", float64(g.ConfigRevision))
+	s.one("api_proxy_config_refused_total", "", float64(g.ConfigRefused))
 	s.one("api_proxy_nats_connected", "", oneIf(g.NATSConnected))
 	s.one("api_proxy_log_dropped_total", "", float64(g.LogDropped))
 	s.one("api_proxy_requests_in_flight", "", float64(g.InFlight))

@@ -178,7 +178,8 @@ func (p *Provider) Retry() { p.retries.Inc() }
 // Stats copies the counters, the counts of the last seconds and the latencies
 // of the last minute.
 func (p *Provider) Stats() Stats {
-	s := Stats{Total: p.counts(), Latency: p.recentLatency()}
+	s := Stats{Total: p.counts()}
+	s.Latency, s.Histogram = p.recentLatency()
 	s.Recent, s.Window = p.history.recent()
 	return s
 }
@@ -202,9 +203,9 @@ func (p *Provider) counts() Counts {
 	return c
 }
 
-func (p *Provider) recentLatency() Latency {
+func (p *Provider) recentLatency() (Latency, latency.Snapshot) {
 	base := p.history.latencyBase()
 	s := p.latency.Snapshot()
 	s.Subtract(&base)
-	return Latency{Avg: s.MeanMillis(), P50: s.Quantile(0.50), P95: s.Quantile(0.95), P99: s.Quantile(0.99)}
+	return Latency{Avg: s.MeanMillis(), P50: s.Quantile(0.50), P95: s.Quantile(0.95), P99: s.Quantile(0.99)}, s
 }

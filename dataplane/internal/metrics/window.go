@@ -55,6 +55,9 @@ type Stats struct {
 	Recent  Counts        // of the last Window
 	Window  time.Duration // up to the last Tick: 10 s, less while the history is shorter
 	Latency Latency
+
+	// Histogram is what Latency sums up.
+	Histogram latency.Snapshot
 }
 
 // PerSecond is the rate at which n events of Recent came; 0 before the first

@@ -1,0 +1,190 @@
+// Package bus is a node's connection to NATS: it sends reports, hears the
+// leader's answers, and follows the configuration and the breakers. It decides
+// nothing. A node starts and serves without it; the connection is sought for as
+// long as the node lives.
+package bus
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"apiproxy.internal/shared/wire"
+)
+
+// How soon a connection that is dead without saying so is given up: after
+// pingEvery × (pingsMissed + 1). Reports must be prompt or not at all, so
+// nothing is buffered while there is no connection.
+const (
+	pingEvery     = time.Second
+	pingsMissed   = 2
+	reconnectWait = 50 * time.Millisecond
+	jitter        = 50 * time.Millisecond
+	dialTimeout   = 2 * time.Second
+	writeTimeout  = 2 * time.Second
+)
+
+// Options are what a Bus connects with and tells. The functions are called from
+// the library's goroutines, each at most once at a time, and must return soon.
+type Options struct {
+	URL    string // one or several, separated by commas
+	Node   string // id, which is the user name
+	Secret string // password; empty = none
+	TLS    *tls.Config
+
+	Answer  func(wire.Answer)
+	Config  func(wire.ConfigEntry)
+	Breaker func(provider string, e wire.BreakerEntry)
+
+	// Connection tells each change; reason says why it was lost.
+	Connection func(connected bool, reason string)
+	// Trouble is whatever else goes wrong: a refused publication, a message that
+	// cannot be read.
+	Trouble func(what string, err error)
+}
+
+// Bus is the connection. Its methods are safe for simultaneous use.
+type Bus struct {
+	options Options
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	renewed chan struct{} // closed when the watches must begin anew
+	mu      sync.Mutex    // guards renewed
+	stop    context.CancelFunc
+	watches sync.WaitGroup
+}
+
+// Connect starts to seek the connection and returns at once; the error is for
+// options that can never work.
+func Connect(o Options) (*Bus, error) {
+	b := &Bus{options: o, renewed: make(chan struct{})}
+	nc, err := nats.Connect(o.URL, b.natsOptions()...)
+	if err != nil {
+		return nil, fmt.Errorf("--nats-url: %w", err)
+	}
+	b.nc = nc
+	if b.js, err = jetstream.New(nc); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("--nats-url: %w", err)
+	}
+	if _, err := nc.Subscribe(wire.AnswerSubject(o.Node), b.answer); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("--nats-url: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	b.watches.Go(func() { b.follow(ctx, wire.ConfigBucket, wire.ConfigKey, b.config) })
+	b.watches.Go(func() { b.follow(ctx, wire.BreakerBucket, jetstream.AllKeys, b.breaker) })
+	return b, nil
+}
+
+func (b *Bus) natsOptions() []nats.Option {
+	o := b.options
+	options := []nats.Option{
+		nats.Name("node " + o.Node),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(jitter, jitter),
+		nats.ReconnectBufSize(-1),
+		nats.IgnoreAuthErrorAbort(), // a secret may be mended at the other end
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(pingsMissed),
+		nats.Timeout(dialTimeout),
+		nats.FlusherTimeout(writeTimeout),
+		nats.NoEcho(),
+		nats.CustomInboxPrefix(wire.InboxPrefix(o.Node)),
+		nats.ConnectHandler(func(*nats.Conn) { b.connected() }),
+		nats.ReconnectHandler(func(*nats.Conn) { b.connected() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { o.Connection(false, reason(err)) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { o.Trouble("cannot connect to NATS", plain(err)) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { o.Trouble("NATS reported an error", plain(err)) }),
+	}
+	if o.Secret != "" {
+		options = append(options, nats.UserInfo(o.Node, o.Secret))
+	} else {
+		options = append(options, nats.UserInfo(o.Node, ""))
+	}
+	if o.TLS != nil {
+		options = append(options, nats.Secure(o.TLS))
+	}
+	return options
+}
+
+// connected is told first, then the watches begin anew: a server that was
+// restarted may have other streams under the same names, in which an old
+// watch's position means nothing.
+func (b *Bus) connected() {
+	b.options.Connection(true, "")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.renewed)
+	b.renewed = make(chan struct{})
+}
+
+// Connected reports whether there is a connection, as far as is known.
+func (b *Bus) Connected() bool { return b.nc.IsConnected() }
+
+// LocalIP is this host's address on the way to NATS; empty without a
+// connection.
+func (b *Bus) LocalIP() string {
+	addr := b.nc.LocalAddr()
+	if i := strings.LastIndexByte(addr, ':'); i > 0 {
+		return strings.Trim(addr[:i], "[]")
+	}
+	return ""
+}
+
+// Report sends a report, or drops it when there is no connection: the next one
+// says it all again.
+func (b *Bus) Report(r wire.Report) error {
+	return b.nc.Publish(wire.ReportSubject(b.options.Node), wire.Encode(r))
+}
+
+// Fetch reads the configuration, for a node that has been told of a newer one
+// than its watch has shown.
+func (b *Bus) Fetch(ctx context.Context) error {
+	kv, err := b.js.KeyValue(ctx, wire.ConfigBucket)
+	if err != nil {
+		return err
+	}
+	e, err := kv.Get(ctx, wire.ConfigKey)
+	if err != nil {
+		return err
+	}
+	b.config(e)
+	return nil
+}
+
+// Close sends what is under way and ends the connection.
+func (b *Bus) Close() {
+	b.stop()
+	b.watches.Wait()
+	_ = b.nc.FlushTimeout(writeTimeout)
+	b.nc.Close()
+}
+
+// plain is an error of the library without the URL, which may hold a password.
+func plain(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrAuthorization):
+		return errors.New("the server refused the node id or the secret; check --nats-secret-file")
+	case err == nil:
+		return errors.New("unknown")
+	}
+	return err
+}
+
+func reason(err error) string {
+	if err == nil {
+		return "closed"
+	}
+	return plain(err).Error()
+}

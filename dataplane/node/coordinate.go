@@ -1,0 +1,242 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"apiproxy.internal/dataplane/internal/bus"
+	"apiproxy.internal/shared/status"
+	"apiproxy.internal/shared/wire"
+)
+
+const (
+	reportEvery = 50 * time.Millisecond // the heartbeat
+	statsEvery  = time.Second
+	// reportGap is the least time between two reports: what is urgent in it is
+	// told together.
+	reportGap = 2 * time.Millisecond
+	// staleAnswer is the age at which an answer is not believed any more: the
+	// report that it answers says nothing of today.
+	staleAnswer = 2 * time.Second
+	fetchTime   = 2 * time.Second
+)
+
+// ErrRejected is in the error of a node that the controller does not want.
+var ErrRejected = errors.New("the controller refused this node")
+
+// coordination is a node's part in its cluster. It reports and hears answers;
+// the request path knows nothing of it.
+type coordination struct {
+	*Node
+	bus      *bus.Bus
+	urgent   chan struct{} // something cannot wait for the next heartbeat
+	epoch    atomic.Uint64 // of the newest leader heard
+	heard    atomic.Int64  // the clock at the newest report that was answered; 0 = none
+	fetches  atomic.Bool   // one is under way
+	rejected atomic.Bool
+	stop     context.CancelFunc
+	done     chan struct{}
+
+	lastStats int64 // the clock; of the loop alone
+}
+
+// coordinate joins the cluster. It does not wait for it.
+func (n *Node) coordinate() error {
+	c := &coordination{Node: n, urgent: make(chan struct{}, 1), done: make(chan struct{})}
+	b, err := bus.Connect(bus.Options{
+		URL: n.options.NATSURL, Node: n.id, Secret: n.options.NATSSecret, TLS: n.options.NATSTLS,
+		Answer:     c.answer,
+		Config:     n.follow,
+		Breaker:    c.breaker,
+		Connection: c.connection,
+		Trouble:    n.troubled,
+	})
+	if err != nil {
+		return err
+	}
+	c.bus = b
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	n.cluster.Store(c)
+	go c.run(ctx)
+	return nil
+}
+
+// urge asks for a report now rather than at the next heartbeat. It never blocks.
+func (n *Node) urge() {
+	if c := n.cluster.Load(); c != nil {
+		select {
+		case c.urgent <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// leave says goodbye and ends the coordination.
+func (c *coordination) leave() {
+	c.stop()
+	<-c.done
+	_ = c.bus.Report(c.report(status.Gone))
+	c.bus.Close()
+}
+
+// run sends a report at each heartbeat, and in between when something is
+// urgent.
+func (c *coordination) run(ctx context.Context) {
+	defer close(c.done)
+	heartbeat := time.NewTicker(reportEvery)
+	defer heartbeat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-heartbeat.C:
+		case <-c.urgent:
+		}
+		c.send()
+		wait(ctx, reportGap)
+	}
+}
+
+func (c *coordination) send() {
+	state := status.Live
+	if c.draining.Load() {
+		state = status.Draining
+	}
+	_ = c.bus.Report(c.report(state)) // one that is lost is followed by the next
+}
+
+func (c *coordination) report(state string) wire.Report {
+	now := c.clock()
+	r := wire.Report{
+		Head:        wire.Now(),
+		Node:        c.id,
+		Incarnation: c.incarnation,
+		Nonce:       now,
+		Epoch:       c.epoch.Load(),
+		State:       state,
+		Revision:    c.revision(),
+		Refused:     c.refused.Load(),
+	}
+	if c.lastStats == 0 || now-c.lastStats >= int64(statsEvery) {
+		c.lastStats = now
+		r.Stats = c.stats()
+	}
+	return r
+}
+
+// answer takes in what the leader says.
+func (c *coordination) answer(a wire.Answer) {
+	if a.Incarnation != c.incarnation {
+		return // meant for an earlier life of this node
+	}
+	if a.Rejected != "" {
+		c.reject(a.Rejected)
+		return
+	}
+	if c.clock()-a.Nonce > int64(staleAnswer) || !c.obey(a.Epoch) {
+		return
+	}
+	for heard := c.heard.Load(); a.Nonce > heard && !c.heard.CompareAndSwap(heard, a.Nonce); heard = c.heard.Load() {
+	}
+	if a.Revision > c.revision() && (c.refused.Load() == nil || c.refused.Load().Revision < a.Revision) {
+		c.fetch()
+	}
+}
+
+// obey reports whether a leader of that epoch may be followed, which one of an
+// older epoch than has been heard may not.
+func (c *coordination) obey(epoch uint64) bool {
+	for {
+		newest := c.epoch.Load()
+		if epoch < newest {
+			return false
+		}
+		if c.epoch.CompareAndSwap(newest, epoch) {
+			return true
+		}
+	}
+}
+
+// fetch reads a configuration that the watch should have shown and has not, in
+// the background.
+func (c *coordination) fetch() {
+	if !c.fetches.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer c.fetches.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
+		defer cancel()
+		if err := c.bus.Fetch(ctx); err != nil {
+			c.troubled("cannot read the configuration", err)
+		}
+	}()
+}
+
+// reject ends the node: two that share an id would spend each other's share.
+func (c *coordination) reject(why string) {
+	if c.rejected.CompareAndSwap(false, true) {
+		c.log.Error("the controller refused this node", "reason", why)
+		c.serveErr <- fmt.Errorf("%w: %s", ErrRejected, why)
+	}
+}
+
+func (c *coordination) breaker(provider string, e wire.BreakerEntry) {}
+
+func (c *coordination) connection(connected bool, reason string) {
+	if connected {
+		c.log.Info("connected to NATS")
+		c.urge()
+		return
+	}
+	if !c.draining.Load() {
+		c.log.Warn("connection to NATS lost; serving from what this node knows", "reason", reason)
+	}
+}
+
+// mode says how the node knows what it may spend.
+func (n *Node) mode() string {
+	c := n.cluster.Load()
+	switch {
+	case c == nil:
+		return status.Standalone
+	case c.heard.Load() > 0 && n.clock()-c.heard.Load() <= int64(staleAnswer):
+		return status.Leased
+	}
+	return status.Holding
+}
+
+// advertised is where the controller can ask for this node's health.
+func (n *Node) advertised() string {
+	if n.options.Advertise != "" {
+		return n.options.Advertise
+	}
+	main, _ := n.ports()
+	if main == nil {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(main.addr().String())
+	if err != nil {
+		return main.addr().String()
+	}
+	if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() {
+		return main.addr().String()
+	}
+	if c := n.cluster.Load(); c != nil {
+		if local := c.bus.LocalIP(); local != "" {
+			return net.JoinHostPort(local, port)
+		}
+	}
+	return main.addr().String()
+}
+
+// connected reports whether there is a connection to NATS.
+func (n *Node) connected() bool {
+	c := n.cluster.Load()
+	return c != nil && c.bus.Connected()
+}
