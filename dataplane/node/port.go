@@ -42,15 +42,12 @@ func listen(flag, addr string) (net.Listener, error) {
 // listener's affair, because it can follow a changed configuration.
 const maxConcurrency = 1_000_000
 
-// serve serves l in the background. header_timeout and idle_timeout are those
-// of the configuration at this moment; changed ones need a restart. A nil
-// certificate means plain HTTP.
+// serve serves l in the background. A nil certificate means plain HTTP.
 func (n *Node) serve(l net.Listener, certificate *tls.Config, equip func(*fasthttp.Server)) *port {
-	limits := n.limits()
 	p := &port{listener: l, conns: newConns(), served: make(chan struct{})}
 	p.server = &fasthttp.Server{
-		ReadTimeout: time.Duration(limits.HeaderTimeout),
-		IdleTimeout: time.Duration(limits.IdleTimeout),
+		ReadTimeout: downstream.ReadTimeout,
+		IdleTimeout: downstream.KeepAlive,
 		Concurrency: maxConcurrency,
 		Logger:      serverLog{n.log},
 	}
@@ -59,7 +56,12 @@ func (n *Node) serve(l net.Listener, certificate *tls.Config, equip func(*fastht
 	l = &capped{Listener: l, conns: p.conns, limits: n.limits, log: n.log, refuse: func(c net.Conn) {
 		n.refuseConn(c, certificate == nil)
 	}}
-	p.clients = &downstream.Listener{Listener: l, WriteTimeout: func() time.Duration { return time.Duration(n.limits().WriteTimeout) }}
+	p.clients = &downstream.Listener{
+		Listener:      l,
+		WriteTimeout:  func() time.Duration { return time.Duration(n.limits().WriteTimeout) },
+		HeaderTimeout: func() time.Duration { return time.Duration(n.limits().HeaderTimeout) },
+		IdleTimeout:   func() time.Duration { return time.Duration(n.limits().IdleTimeout) },
+	}
 	l = p.clients
 	if certificate != nil {
 		l = downstream.Secure(l, certificate)

@@ -21,7 +21,6 @@ import (
 func (n *Node) Reload() error {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
-	before := n.limits()
 	load := n.load
 	if n.clustered() {
 		load = n.loadAgain
@@ -31,9 +30,6 @@ func (n *Node) Reload() error {
 		return err
 	}
 	n.log.Info("configuration reloaded")
-	if now := n.limits(); now.HeaderTimeout != before.HeaderTimeout || now.IdleTimeout != before.IdleTimeout {
-		n.log.Warn("a changed header_timeout or idle_timeout needs a restart")
-	}
 	return nil
 }
 

@@ -162,3 +162,20 @@ func TestCutBodyOverTLS(t *testing.T) {
 		t.Errorf("%v\n%s", err, answer)
 	}
 }
+
+// A client that says good-bye in TLS and leaves is gone, although its good-bye
+// lies there unread.
+func TestTLSClientThatLeaves(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	roots := writeCertificate(t, certFile, keyFile, 1)
+	b := start(t, func(o *Options) { o.TLSCert, o.TLSKey = certFile, keyFile })
+	c, err := tls.Dial("tcp", b.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, "GET /up/slow HTTP/1.1\r\nHost: p\r\n\r\n")
+	<-b.upstream.entered
+	_ = c.Close()
+	eventually(t, "the request to be broken off", func() bool { return b.proxy.InFlight() == 0 })
+}

@@ -14,8 +14,30 @@ type Listener struct {
 	net.Listener
 	// WriteTimeout bounds each write; it is asked at each accept and positive.
 	WriteTimeout func() time.Duration
+	// HeaderTimeout and IdleTimeout are what ReadTimeout and KeepAlive stand for;
+	// they are asked for each request and must be set if the server uses those.
+	HeaderTimeout, IdleTimeout func() time.Duration
 
 	known // for Sweep
+}
+
+// A fasthttp server has its timeouts for life. One that is given these, which are
+// longer than any that a configuration may hold, gets those of its Listener: the
+// ones in force when the wait begins.
+const (
+	ReadTimeout = 1000 * time.Hour // for Server.ReadTimeout
+	KeepAlive   = 2000 * time.Hour // for Server.IdleTimeout
+)
+
+// shift is what turns a deadline that is left away into the one meant.
+func (l *Listener) shift(left time.Duration) time.Duration {
+	switch {
+	case left > (ReadTimeout+KeepAlive)/2:
+		return l.IdleTimeout() - KeepAlive
+	case left > ReadTimeout/2:
+		return l.HeaderTimeout() - ReadTimeout
+	}
+	return 0
 }
 
 // Accept waits for the next connection.
@@ -24,7 +46,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.add(&conn{Conn: c, of: &l.known, timeout: l.WriteTimeout(), born: time.Now()}), nil
+	return l.add(&conn{Conn: c, of: l, timeout: l.WriteTimeout(), born: time.Now()}), nil
 }
 
 // conn sets deadlines late and seldom, because setting one costs as much as the
@@ -35,7 +57,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 // watches it may be called by another one.
 type conn struct {
 	net.Conn
-	of         *known
+	of         *Listener
 	timeout    time.Duration // of a write
 	born       time.Time
 	writeArmed time.Duration // since born; the monotonic clock alone is half the price
@@ -61,8 +83,12 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// SetWriteDeadline sets a deadline that the next Write may replace.
+// SetWriteDeadline sets a deadline that the next Write may replace. None at all
+// changes nothing, because each Write sees to its own.
 func (c *conn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		return nil
+	}
 	c.writeArmed = 0
 	return c.Conn.SetWriteDeadline(t)
 }
@@ -84,7 +110,12 @@ func (c *conn) armRead() error {
 			return nil
 		}
 	} else {
-		slack := time.Until(want) / 8
+		left := time.Until(want)
+		if shift := c.of.shift(left); shift != 0 {
+			want, left = want.Add(shift), left+shift
+			c.readWant = want
+		}
+		slack := left / 8
 		if early := c.readArmed.Sub(want); 0 <= early && early <= slack {
 			return nil
 		}

@@ -50,6 +50,39 @@ func TestReadDeadlines(t *testing.T) {
 	}
 }
 
+// ReadTimeout and KeepAlive are what the listener says when the wait begins.
+func TestTimeoutsFollowTheListener(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := accept(t, d, func(client net.Conn) {
+			for range 4 {
+				_, _ = client.Write([]byte{'a'})
+			}
+		})
+		var header, idle time.Duration
+		l := c.(*conn).of
+		l.HeaderTimeout, l.IdleTimeout = func() time.Duration { return header }, func() time.Duration { return idle }
+		for range 2 {
+			for _, row := range []struct{ asked, header, idle, want time.Duration }{
+				{ReadTimeout, d, 10 * d, d},
+				{KeepAlive, d, 10 * d, 10 * d},
+				{ReadTimeout, 24 * time.Hour, d, 24 * time.Hour},
+				{24 * time.Hour, d, d, 24 * time.Hour}, // a body's own
+			} {
+				header, idle = row.header, row.idle
+				begin := time.Now()
+				_ = c.SetReadDeadline(begin.Add(row.asked))
+				var err error
+				for err == nil { // what there is to read takes no time
+					_, err = c.Read(make([]byte, 1))
+				}
+				if took := time.Since(begin); took < row.want || took > row.want*9/8 {
+					t.Errorf("%v after %v, want a timeout after %v to %v", err, took, row.want, row.want*9/8)
+				}
+			}
+		}
+	})
+}
+
 type countingReads struct {
 	net.Conn
 	set int

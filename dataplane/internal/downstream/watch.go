@@ -69,7 +69,8 @@ func (w *watch) sweep(c *conn) {
 	w.swept = true
 }
 
-// gone looks at the socket without taking anything from it.
+// gone looks at the state of the socket. What the client sent before it left, a
+// TLS good-bye for one, may still lie there unread.
 func (c *conn) gone() bool {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -81,9 +82,7 @@ func (c *conn) gone() bool {
 	}
 	gone := false
 	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		gone = err == nil && n == 0 || err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+		gone = ended(int(fd))
 	})
 	return gone || err != nil
 }

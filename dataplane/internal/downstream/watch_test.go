@@ -24,6 +24,8 @@ func TestSweepCancelsForClientsThatLeft(t *testing.T) {
 		{"it closes", func(c *net.TCPConn) { _ = c.Close() }, false, true},
 		{"it closes its half", func(c *net.TCPConn) { _ = c.CloseWrite() }, false, true},
 		{"it resets", func(c *net.TCPConn) { _ = c.SetLinger(0); _ = c.Close() }, false, true},
+		{"it closes behind unread bytes", func(c *net.TCPConn) { _, _ = c.Write([]byte("GET")); _ = c.Close() }, false, true},
+		{"it closes its half behind unread bytes", func(c *net.TCPConn) { _, _ = c.Write([]byte("GET")); _ = c.CloseWrite() }, false, true},
 		{"it closes, but was answered before", func(c *net.TCPConn) { _ = c.Close() }, true, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
