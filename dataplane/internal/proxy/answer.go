@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -19,18 +20,21 @@ func (p *Proxy) answer(x *exchange) {
 		p.refuse(x, bodyRefusal(x.failedBody))
 	case !x.answered:
 		p.dropConn(x)
-		p.refuse(x, p.unanswered(x.result.Outcome))
+		p.refuse(x, p.unanswered(x))
 	default:
 		p.passOn(x)
 	}
 }
 
 // unanswered is the refusal for an upstream that gave no usable answer.
-func (p *Proxy) unanswered(o verdict.AttemptOutcome) refusal {
-	if o == verdict.AttemptCanceled {
-		if p.Draining() {
-			return refusalStopped
-		}
+func (p *Proxy) unanswered(x *exchange) refusal {
+	o := x.result.Outcome
+	switch {
+	case x.short:
+		return refusalShort
+	case o == verdict.AttemptCanceled && p.Draining():
+		return refusalStopped
+	case o == verdict.AttemptCanceled:
 		return refusalLeft
 	}
 	r := refusal{status: fasthttp.StatusBadGateway, kind: kindOf[o], detail: "the provider gave no usable answer"}
@@ -92,11 +96,13 @@ func (x *exchange) copyFields() {
 type stream struct {
 	p      *Proxy
 	x      *exchange
-	broken error // the upstream's failure
+	broken error     // the upstream's failure
+	handed int64     // bytes of the last Read
+	since  time.Time // the last Read, see clientTurn
 }
 
 func (p *Proxy) startStream(x *exchange) {
-	x.stream = &stream{p: p, x: x}
+	x.stream = &stream{p: p, x: x, since: x.clientTurn()}
 	size := -1 // chunked: fasthttp then flushes each piece, as events need it
 	if x.response.Body == http1.Fixed && !x.isEventStream() {
 		size = int(x.response.Length)
@@ -127,10 +133,14 @@ func (x *exchange) streamUntilClose() {
 }
 
 // Read implements io.Reader. A truncated body is an error, so that the client
-// never takes it for a complete one.
+// never takes it for a complete one. Whoever asks for more has passed on what he
+// got before: between two calls the client is waited for.
 func (s *stream) Read(b []byte) (int, error) {
-	n, err := s.x.answer.Read(b)
-	s.x.bytesOut += int64(n)
+	x := s.x
+	x.clientDone(s.since)
+	x.bytesOut += s.handed
+	n, err := x.answer.Read(b)
+	s.handed, s.since = int64(n), x.clientTurn()
 	if err != nil && err != io.EOF {
 		s.broken = err
 	}
@@ -139,12 +149,15 @@ func (s *stream) Read(b []byte) (int, error) {
 
 // CloseWithError implements fasthttp.ReadCloserWithError: the one place where a
 // streamed request ends.
-func (s *stream) CloseWithError(error) error {
+func (s *stream) CloseWithError(failed error) error {
 	x := s.x
 	if x == nil {
 		return nil
 	}
 	s.x = nil
+	if failed == nil {
+		x.bytesOut += s.handed
+	}
 	switch {
 	case s.broken != nil:
 		outcome := s.p.failed(x, s.broken, true)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"strconv"
+	"time"
 
 	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/forward"
@@ -12,6 +13,10 @@ import (
 	"apiproxy.internal/dataplane/internal/verdict"
 )
 
+// lastWord is how long an upstream that stopped taking a request may take to say
+// why: its answer is mostly there already.
+const lastWord = 250 * time.Millisecond
+
 // attempt sends the request once and leaves the result in x: the head of the
 // answer, and its body too if that is small. An attempt whose answer will be
 // streamed is concluded when the stream ends, any other one here.
@@ -19,9 +24,13 @@ func (p *Proxy) attempt(x *exchange, begin int64) {
 	x.attempts++
 	x.answered = false // if this one panics, the answer before it says nothing of its connection
 	x.result, x.answered = p.once(x, false)
+	sent := x.result.RequestWritten
 	if x.worthResending() {
 		p.dropConn(x)
 		x.result, x.answered = p.once(x, true)
+	}
+	if x.short && !sent {
+		x.returnAttempt()
 	}
 	end := p.Clock()
 	x.upstream += end - begin
@@ -63,16 +72,15 @@ func (p *Proxy) once(x *exchange, fresh bool) (res retry.Result, answered bool) 
 		res.Outcome = p.failed(x, sendErr, true)
 		return res, false
 	}
-	res.Phase = retry.PhaseRead
-	if err := x.receive(); err != nil {
-		if sendErr != nil {
-			err = sendErr
-		}
+	if sendErr != nil {
+		err = x.receiveLastWord(sendErr)
+	} else {
+		res.Phase = retry.PhaseRead
+		err = x.receive()
+	}
+	if err != nil {
 		res.Outcome = p.failed(x, err, true)
 		return res, false
-	}
-	if sendErr != nil {
-		x.response.KeepAlive = false
 	}
 	res.Status = x.response.Status
 	if res.Status >= 500 {
@@ -84,7 +92,8 @@ func (p *Proxy) once(x *exchange, fresh bool) (res retry.Result, answered bool) 
 // failed names the error of an attempt and tells the operator of it.
 func (p *Proxy) failed(x *exchange, err error, connected bool) verdict.AttemptOutcome {
 	outcome := upstream.Classify(err, connected)
-	if outcome != verdict.AttemptCanceled {
+	x.short = !connected && upstream.IsShortage(err)
+	if x.short || outcome != verdict.AttemptCanceled {
 		p.UpstreamFailed(x.plan.Name, outcome, err)
 	}
 	return outcome
@@ -181,6 +190,22 @@ func (x *exchange) receive() error {
 	_, err := io.ReadFull(&x.answer, body)
 	x.ctx.Response.SwapBody(body)
 	return err
+}
+
+// receiveLastWord reads the answer of an upstream that took the request only in
+// part. Without one the error is that of sending.
+func (x *exchange) receiveLastWord(sendErr error) error {
+	limit := time.Now().Add(lastWord)
+	if !x.deadline.IsZero() && x.deadline.Before(limit) {
+		limit = x.deadline
+	}
+	x.conn.SetLimit(limit)
+	if x.receive() != nil {
+		return sendErr
+	}
+	x.conn.SetLimit(x.deadline)
+	x.response.KeepAlive = false
+	return nil
 }
 
 // mustStream reports that the answer goes to the client as it arrives: large,

@@ -27,7 +27,7 @@ func (p *Proxy) readBody(x *exchange) bool {
 	if err == nil {
 		return true
 	}
-	p.returnUnsent(x)
+	x.returnAttempt() // the caller has used up his own share all the same
 	return p.refuse(x, bodyRefusal(err))
 }
 
@@ -87,7 +87,9 @@ type clientBody struct {
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
+	begin := b.x.clientTurn()
 	n, err := b.r.Read(p)
+	b.x.clientDone(begin)
 	b.x.bodyIn += int64(n)
 	if b.left -= int64(n); b.left < 0 {
 		n, err = 0, errBodyTooLarge

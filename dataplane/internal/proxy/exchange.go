@@ -51,7 +51,7 @@ type exchange struct {
 	bodyIn     int64 // bytes received from the client
 
 	// The current attempt.
-	deadline   time.Time // of the whole request; zero = none
+	deadline   time.Time // of all attempts, moved by what the client takes; zero = none
 	admittedAt int64     // the clock when the provider's limit let it pass
 	conn       *upstream.Conn
 	permit     breaker.Permit
@@ -59,6 +59,7 @@ type exchange struct {
 	response   http1.Response
 	answer     http1.Body
 	answered   bool // a complete response head is in response
+	short      bool // the node could not open a connection, for want of its own
 
 	// What the record tells.
 	status     int

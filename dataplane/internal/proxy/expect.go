@@ -21,7 +21,7 @@ const expectedKey = "expected"
 
 // expected is an accepted exchange whose body has been asked for. fasthttp
 // closes it when it forgets the request: a client that sends no body after all
-// has spent nothing, and is answered and recorded all the same.
+// has cost the provider nothing, and is answered and recorded all the same.
 type expected struct {
 	p *Proxy
 	x *exchange // nil once taken up
@@ -29,7 +29,7 @@ type expected struct {
 
 func (e *expected) Close() error {
 	if x := e.take(); x != nil {
-		e.p.returnUnsent(x)
+		x.returnAttempt()
 		e.p.refuse(x, refusalSlowBody)
 		e.p.finish(x)
 	}

@@ -26,9 +26,12 @@ func (p *Proxy) forward(x *exchange) {
 		p.tell(x, changed)
 		if !ok {
 			x.returnAttempt()
-			p.refuse(x, refusal{status: 503, kind: verdict.CircuitBreaker, retryAfter: int64(wait),
-				detail: "the provider fails and its circuit breaker is open; wait for Retry-After"})
+			p.refuseOpen(x, wait)
 			return
+		}
+		if n > 1 {
+			p.dropConn(x)
+			plan.Metrics.Retry()
 		}
 		x.permit = permit
 		p.attempt(x, now)
@@ -37,15 +40,43 @@ func (p *Proxy) forward(x *exchange) {
 			p.answer(x)
 			return
 		}
-		p.dropConn(x)
-		time.Sleep(pause)
+		if !x.answered || x.answer.Done() { // else there is more of the answer in hand to come
+			p.dropConn(x)
+		}
+		if !p.sleep(pause) {
+			x.returnAttempt()
+			p.answer(x)
+			return
+		}
+	}
+}
+
+// refuseOpen answers a request that the breaker stops. One that opened during a
+// retry's pause leaves the answer in hand as it was.
+func (p *Proxy) refuseOpen(x *exchange, wait time.Duration) {
+	if x.answered {
+		p.answer(x)
+		return
+	}
+	p.refuse(x, refusal{status: 503, kind: verdict.CircuitBreaker, retryAfter: int64(wait),
+		detail: "the provider fails and its circuit breaker is open; wait for Retry-After"})
+}
+
+// sleep waits for d. It reports false if the node cut its requests off instead.
+func (p *Proxy) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-p.CutOff:
+		return false
 	}
 }
 
 // another decides on one more attempt after the nth and charges it. Everything
-// that could refuse it now is asked first: once the answer in hand is thrown
-// away there is no other to give. A breaker that opens during the pause still
-// refuses it.
+// that could refuse it now is asked before the pause; the breaker is asked after
+// it again.
 func (p *Proxy) another(x *exchange, n int) (time.Duration, bool) {
 	plan := x.plan
 	if n > plan.Retry.Times || !retry.Retryable(x.method, x.result) || downstream.Gone(x.ctx.Conn()) {
@@ -67,7 +98,6 @@ func (p *Proxy) another(x *exchange, n int) (time.Duration, bool) {
 		return 0, false
 	}
 	x.admittedAt = now
-	plan.Metrics.Retry()
 	return pause, true
 }
 
@@ -81,6 +111,26 @@ func (p *Proxy) pause(x *exchange, n int) time.Duration {
 		}
 	}
 	return wait
+}
+
+// clientTurn is the time if there is a deadline that clientDone has to move.
+func (x *exchange) clientTurn() (begin time.Time) {
+	if !x.deadline.IsZero() {
+		begin = time.Now()
+	}
+	return begin
+}
+
+// clientDone keeps the time that the node waited for the client, since begin, out
+// of the provider's total: the client's side has bounds of its own.
+func (x *exchange) clientDone(begin time.Time) {
+	if begin.IsZero() {
+		return
+	}
+	x.deadline = x.deadline.Add(time.Since(begin))
+	if x.conn != nil {
+		x.conn.SetLimit(x.deadline)
+	}
 }
 
 // dropConn ends the use of the attempt's connection; it may serve again only if

@@ -58,12 +58,6 @@ func (x *exchange) returnAttempt() {
 	}
 }
 
-// returnUnsent gives everything back for a request of which nothing was sent.
-func (p *Proxy) returnUnsent(x *exchange) {
-	x.returnAttempt()
-	p.returnFairness(x)
-}
-
 func (p *Proxy) returnFairness(x *exchange) {
 	if x.tookPerIP {
 		x.snap.PerIP.Refund(x.perIPRef)

@@ -29,7 +29,8 @@ type Options struct {
 	BreakerChanged func(provider string, t breaker.Transition)
 	UpstreamFailed func(provider string, outcome verdict.AttemptOutcome, err error)
 	Panicked       func(requestID string, value any, stack []byte)
-	Draining       func() bool // every answer then asks the client to leave
+	Draining       func() bool     // every answer then asks the client to leave
+	CutOff         <-chan struct{} // closed when what is in flight must end; nil = never
 
 	// AdmittedAt sends X-Proxy-Admitted-At upstream, for measuring.
 	AdmittedAt bool
@@ -56,6 +57,7 @@ func (p *Proxy) InFlight() int64 { return p.inFlight.Load() }
 // Handle serves one request. However it ends, it is recorded exactly once: here
 // or, for a streamed answer, at the end of the stream.
 func (p *Proxy) Handle(ctx *fasthttp.RequestCtx) {
+	SendAtOnce(ctx)
 	x := p.resume(ctx)
 	defer p.end(x)
 	p.serve(x)

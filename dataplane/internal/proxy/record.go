@@ -86,6 +86,18 @@ func (p *Proxy) parseError(ctx *fasthttp.RequestCtx, err error) {
 	p.finish(x)
 }
 
+// RecordRefused records a connection that got the answer 503, with that request
+// id, before a request was read from it.
+func (p *Proxy) RecordRefused(peer net.Addr, requestID string) {
+	x := p.exchanges.Get().(*exchange)
+	p.inFlight.Add(1) // finish takes it back
+	x.now, x.client = p.Clock(), peerAddr(peer)
+	x.idBuf = append(x.idBuf[:0], requestID...)
+	x.requestID = x.idBuf
+	x.status, x.kind = refusalOverload.status, refusalOverload.kind
+	p.finish(x)
+}
+
 // kindOf maps how the last attempt ended to the word for the answer.
 var kindOf = [verdict.AttemptOutcomes]verdict.ErrorType{
 	verdict.AttemptStatus5xx:         verdict.Upstream5xx,

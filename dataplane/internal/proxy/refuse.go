@@ -36,6 +36,7 @@ var (
 	refusalBadBody    = refusal{status: 400, kind: verdict.Malformed, detail: "the request body is malformed or ended early", close: true}
 	refusalBadRequest = refusal{status: 400, kind: verdict.Malformed, detail: "the request is malformed", close: true}
 	refusalOverload   = refusal{status: 503, kind: verdict.Overload, detail: "the node serves as many requests as server.max_in_flight allows", retryAfter: int64(time.Second)}
+	refusalShort      = refusal{status: 503, kind: verdict.Overload, detail: "the node has run out of descriptors, memory or local ports; its error log has the details", retryAfter: int64(time.Second)}
 	refusalStopped    = refusal{status: 503, kind: verdict.Overload, detail: "the node stopped before the provider answered", retryAfter: int64(time.Second), close: true}
 	refusalLeft       = refusal{status: 499, kind: verdict.ClientGone, detail: "the client left before the provider answered", close: true}
 	refusalNoProvider = refusal{status: 404, kind: verdict.NotFound, detail: "no provider has a prefix that matches this path"}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"apiproxy.internal/dataplane/internal/verdict"
@@ -26,6 +27,8 @@ func Classify(err error, connected bool) verdict.AttemptOutcome {
 		return verdict.AttemptSuccess
 	case errors.Is(err, net.ErrClosed): // by ourselves: Cancel, or the node's stop
 		return verdict.AttemptCanceled
+	case !connected && IsShortage(err):
+		return verdict.AttemptCanceled
 	case isTimeout(err):
 		return verdict.AttemptTimeout
 	case isTLS(err):
@@ -36,6 +39,23 @@ func Classify(err error, connected bool) verdict.AttemptOutcome {
 		return verdict.AttemptConnectionRefused
 	}
 	return verdict.AttemptConnectFailure
+}
+
+// shortages are the errors of a node, or of its machine, that has run out of
+// descriptors, memory or local ports.
+var shortages = [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL}
+
+// IsShortage reports an error of opening or accepting a connection that is the
+// node's own and passes. It says nothing about the other side.
+func IsShortage(err error) bool {
+	var dns *net.DNSError // holds the text of its cause, not the cause
+	resolving := errors.As(err, &dns)
+	for _, short := range shortages {
+		if errors.Is(err, short) || resolving && strings.HasSuffix(dns.Err, short.Error()) {
+			return true
+		}
+	}
+	return false
 }
 
 func isTimeout(err error) bool {

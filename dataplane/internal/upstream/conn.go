@@ -77,6 +77,10 @@ func (c *Conn) begin(t Timeouts, limit time.Time) {
 	c.inUse.Store(true)
 }
 
+// SetLimit moves the end of the exchange, as Get's limit has it. It belongs to the
+// goroutine that uses the connection.
+func (c *Conn) SetLimit(limit time.Time) { c.limit = limit }
+
 // Write implements io.Writer. The send timeout holds for each piece of a long
 // write, so that an upstream that takes it slowly is not taken for a silent one.
 func (c *Conn) Write(p []byte) (written int, err error) {
