@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,9 +61,20 @@ func TestConnectionCaps(t *testing.T) {
 		for _, c := range []net.Conn{second, third} {
 			_ = c.Close()
 		}
+		refusedID := regexp.MustCompile(`"request_id":"([0-9a-f]+)"`).FindStringSubmatch(string(refused))
 		_, metrics := b.get("/metrics")
 		if !strings.Contains(metrics, `api_proxy_requests_error_total{provider="none",error_type="overload"} 1`) {
 			t.Errorf("%s: the refusal was not counted once", field)
+		}
+		if err := b.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		line := `"request_id":"` + refusedID[1] + `","node":"n1","provider":"none","method":"","path":"","status":503,`
+		if log := b.logFile("access.log"); strings.Count(log, line) != 1 || !strings.Contains(log, `"error_type":"overload"`) {
+			t.Errorf("%s: no line %s in\n%s", field, line, log)
+		}
+		if strings.Count(b.stderr.get(), "connection refused by server.max_connections") != 1 {
+			t.Errorf("%s: the operator was not told once:\n%s", field, b.stderr.get())
 		}
 	}
 }

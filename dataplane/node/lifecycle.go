@@ -104,6 +104,7 @@ func (n *Node) drain(ctx context.Context, main, admin *port) error {
 		return nil
 	}
 	left := n.proxy.InFlight()
+	close(n.cutOff)
 	main.conns.cut()
 	if admin != nil {
 		admin.conns.cut()
@@ -132,19 +133,21 @@ func wait(ctx context.Context, d time.Duration) {
 // equipMain gives a server the proxy and, on their paths, the endpoints.
 func (n *Node) equipMain(s *fasthttp.Server) {
 	s.Handler = n.handle
-	// An endpoint answers whatever is sent to it; only proxied requests are
-	// judged before their body is asked for.
 	judge := s.ExpectHandler
 	s.ExpectHandler = func(ctx *fasthttp.RequestCtx) int {
-		if n.endpoint(ctx) != nil {
-			return fasthttp.StatusContinue
+		if n.endpoint(ctx) == nil {
+			return judge(ctx)
 		}
-		return judge(ctx)
+		n.handle(ctx) // an endpoint takes no body, so none is asked for
+		return ctx.Response.StatusCode()
 	}
 }
 
 // equipAdmin gives a server the endpoints and nothing of the proxy.
 func (n *Node) equipAdmin(s *fasthttp.Server) {
 	s.Handler = n.handleAdmin
-	s.ExpectHandler = nil
+	s.ExpectHandler = func(ctx *fasthttp.RequestCtx) int {
+		n.handleAdmin(ctx)
+		return ctx.Response.StatusCode()
+	}
 }

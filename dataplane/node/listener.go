@@ -1,17 +1,12 @@
 package node
 
 import (
-	"errors"
 	"log/slog"
 	"net"
 	"strconv"
-	"syscall"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
-	"apiproxy.internal/dataplane/internal/metrics"
-	"apiproxy.internal/dataplane/internal/verdict"
+	"apiproxy.internal/dataplane/internal/upstream"
 	"apiproxy.internal/shared/config"
 )
 
@@ -35,7 +30,7 @@ const acceptPause = 10 * time.Millisecond
 func (l *capped) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
-		if isShortage(err) {
+		if upstream.IsShortage(err) {
 			l.warn(err)
 			time.Sleep(acceptPause)
 			continue
@@ -51,16 +46,6 @@ func (l *capped) Accept() (net.Conn, error) {
 	}
 }
 
-// isShortage reports an error that passes: no free descriptor or memory.
-func isShortage(err error) bool {
-	for _, short := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, short) {
-			return true
-		}
-	}
-	return false
-}
-
 func (l *capped) warn(err error) {
 	if now := time.Now(); now.Sub(l.warned) > time.Minute {
 		l.warned = now
@@ -68,19 +53,24 @@ func (l *capped) warn(err error) {
 	}
 }
 
-// refuseConn answers a connection beyond the caps. Its request is not read, so
-// there is no line for it in the access log.
+// refuseConn answers a connection beyond the caps. Its request is not read; it
+// is recorded as one all the same.
 func (n *Node) refuseConn(c net.Conn, plain bool) {
-	n.metrics.Provider(metrics.NoProvider).Observe(metrics.Observation{
-		Method: verdict.MethodOther, Status: fasthttp.StatusServiceUnavailable, Error: verdict.Overload})
+	id := randomHex(16)
 	if plain { // a few bytes always fit into the buffer of a new connection
-		_, _ = c.Write(tooManyConnections())
+		_, _ = c.Write(tooManyConnections(id))
 	}
+	n.proxy.RecordRefused(c.RemoteAddr(), id)
 	_ = c.Close()
+	if skipped, tell := n.failures.count(capsReached, n.clock()); tell {
+		n.log.Warn("connection refused by server.max_connections or max_connections_per_ip", "client", c.RemoteAddr().String(), "similar_before", skipped)
+	}
 }
 
-func tooManyConnections() []byte {
-	id := randomHex(16)
+// capsReached counts among the failures; no provider has this name.
+const capsReached = "(connections)"
+
+func tooManyConnections(id string) []byte {
 	body := `{"type":"about:blank","title":"Service Unavailable","status":503,` +
 		`"detail":"the node has as many connections as server.max_connections or max_connections_per_ip allows",` +
 		`"error_type":"overload","provider":"none","request_id":"` + id + `","retry_after":1}` + "\n"

@@ -45,6 +45,7 @@ type Node struct {
 	mu          sync.Mutex // guards the two below
 	main, admin *port      // nil before Start; admin is nil if main serves all
 	draining    atomic.Bool
+	cutOff      chan struct{} // closed when requests in flight must end
 	housekeeper sync.WaitGroup
 	retire      context.CancelFunc // ends the housekeeper
 	serveErr    chan error
@@ -77,6 +78,7 @@ func New(o Options) (*Node, error) {
 		started:     time.Now(),
 		metrics:     metrics.New(metrics.Info{Version: o.Version, NodeID: id}),
 		upstreams:   newConns(),
+		cutOff:      make(chan struct{}),
 		retire:      func() {},
 		serveErr:    make(chan error, 3), // one for each port and one from the controller
 	}
@@ -95,6 +97,7 @@ func New(o Options) (*Node, error) {
 		UpstreamFailed: n.upstreamFailed,
 		Panicked:       n.panicked,
 		Draining:       n.draining.Load,
+		CutOff:         n.cutOff,
 		AdmittedAt:     o.DebugAdmittedAt,
 	})
 	if err := n.loadFirst(); err != nil {

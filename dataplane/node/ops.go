@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"apiproxy.internal/dataplane/internal/http1"
+	"apiproxy.internal/dataplane/internal/proxy"
 )
 
 // handle serves the main port: the node's own endpoints, and everything else is
@@ -79,6 +80,7 @@ func strict(h *fasthttp.RequestHeader) error {
 // answer lets an endpoint answer GET and HEAD, and nothing else. It takes no
 // body; after one the connection ends, because where it ended is fasthttp's word.
 func (n *Node) answer(ctx *fasthttp.RequestCtx, serve fasthttp.RequestHandler) {
+	proxy.SendAtOnce(ctx)
 	header := &ctx.Request.Header
 	if length := header.ContentLength(); length != 0 && length != -2 {
 		defer ctx.SetConnectionClose()

@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/json"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -74,6 +75,19 @@ func TestAdminListen(t *testing.T) {
 	}
 }
 
+// However much is announced to an endpoint, none of it is asked for.
+func TestEndpointsTakeNoBody(t *testing.T) {
+	b := start(t, func(o *Options) { o.AdminListen = "127.0.0.1:0" })
+	for _, addr := range []net.Addr{b.Addr(), b.AdminAddr()} {
+		for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
+			answer := b.raw(addr, "GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n"+expect+"\r\n")
+			if !strings.HasPrefix(answer, "HTTP/1.1 200 ") || !strings.Contains(answer, "Connection: close") {
+				t.Errorf("%s %q: %.200q", addr, expect, answer)
+			}
+		}
+	}
+}
+
 // A request that waits for "100 Continue" is judged by whoever answers it: on
 // the admin port nothing of the proxy is involved, least of all its limits.
 func TestExpectContinue(t *testing.T) {
@@ -98,6 +112,9 @@ func TestExpectContinue(t *testing.T) {
 			addr = b.AdminAddr()
 		}
 		answer := b.raw(addr, request(row.method, row.path))
+		if own := row.path != "/up/x" || row.admin; own == strings.Contains(answer, "100 Continue") {
+			t.Errorf("admin %t, %s %s: an endpoint asks for a body, or a provider does not: %.200q", row.admin, row.method, row.path, answer)
+		}
 		last := answer[strings.LastIndex(answer, "HTTP/1.1 "):]
 		if !strings.HasPrefix(last, "HTTP/1.1 "+row.want) {
 			t.Errorf("admin %t, %s %s: %.200q, want %s", row.admin, row.method, row.path, answer, row.want)

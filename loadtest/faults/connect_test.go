@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -147,4 +149,36 @@ func fullBacklog(t *testing.T) (addr string) {
 	}
 	t.Skip("SKIP: this kernel takes connections beyond the backlog")
 	return ""
+}
+
+// A node that is out of descriptors or ports itself says so. The provider is not
+// blamed, nor charged, and the operator is told.
+func TestShortageIsTheNodesOwn(t *testing.T) {
+	up := newUpstream(t, nil, answers(ok("Content-Length: 2\r\n", "{}")))
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.EADDRNOTAVAIL} {
+		var short atomic.Bool
+		short.Store(true)
+		b := start(t, document(t, "rate_limit: {per_provider: {api: {rate: 1/h, burst: 1}}}\nproviders: {api: {prefix: /api/, auth: {type: none}, upstream: "+up.url()+"}}"), noKeys,
+			func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if short.Load() {
+					return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("socket", errno)}
+				}
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			})
+		for range 10 {
+			if a := b.get("/api/x"); a.status != 503 || !strings.Contains(a.body, `"error_type":"overload"`) || a.header.Get("Retry-After") == "" {
+				t.Errorf("%v: %d %s", errno, a.status, a.body)
+			}
+		}
+		if got := b.series()[`api_proxy_circuit_breaker_failures{provider="api"}`]; got != 0 {
+			t.Errorf("%v: the breaker counts %v failures", errno, got)
+		}
+		short.Store(false)
+		if a := b.get("/api/x"); a.status != 200 {
+			t.Errorf("%v, then the only token: %d %s", errno, a.status, a.body)
+		}
+		if !strings.Contains(b.log.String(), errno.Error()) {
+			t.Errorf("%v is not in the log:\n%s", errno, b.log.String())
+		}
+	}
 }

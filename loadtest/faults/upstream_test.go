@@ -22,6 +22,7 @@ type upstream struct {
 	wg       sync.WaitGroup
 	mu       sync.Mutex
 	stopped  bool
+	ended    chan struct{} // closed by stop
 	accepted int
 	open     map[net.Conn]bool
 	requests []string // heads, and bodies of a known length
@@ -40,7 +41,7 @@ func newUpstream(t testing.TB, secure *tls.Config, serve func(*peer)) *upstream 
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &upstream{Listener: l, serve: serve, secure: secure, open: map[net.Conn]bool{}}
+	u := &upstream{Listener: l, serve: serve, secure: secure, open: map[net.Conn]bool{}, ended: make(chan struct{})}
 	u.wg.Go(u.run)
 	t.Cleanup(u.stop)
 	return u
@@ -84,6 +85,9 @@ func (u *upstream) handle(transport net.Conn) {
 func (u *upstream) stop() {
 	_ = u.Close()
 	u.mu.Lock()
+	if !u.stopped {
+		close(u.ended)
+	}
 	u.stopped = true
 	for c := range u.open {
 		_ = c.Close()
