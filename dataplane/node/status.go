@@ -98,8 +98,11 @@ func (n *Node) breakerStatus(b breaker.Stats) status.Breaker {
 	if b.State != verdict.Closed {
 		s.OpenedAt = at(b.OpenedAt)
 	}
-	if b.State == verdict.Open {
+	if b.State == verdict.Open && b.RetryAt != 0 {
 		s.RetryAt = at(b.RetryAt)
+	}
+	if f := b.Forced; f != nil {
+		s.Forced = &status.Forced{State: f.State, Reason: f.Reason, Author: f.Author, Until: f.Until}
 	}
 	return s
 }

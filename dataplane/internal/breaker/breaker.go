@@ -1,9 +1,14 @@
 // Package breaker is the circuit breaker of one provider: it counts consecutive
 // failed attempts, stops sending after too many of them, and after a pause lets
 // a few probes find out whether the provider is back.
+//
+// Alone it decides all of that itself. In a cluster it also obeys the leader:
+// what a caller meets is the worse of the two states, and while the cluster's is
+// half-open each probe takes a permit that the leader has granted.
 package breaker
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +19,13 @@ import (
 // probeRetryAfter is what a caller hears when all half-open slots are taken. A
 // probe takes about one round trip, so that a slot is likely free by then.
 const probeRetryAfter = time.Second
+
+// touchEvery is the precision with which the last attempt is remembered: coarse,
+// so that processors do not fight over it.
+const touchEvery = int64(100 * time.Millisecond)
+
+// never is long before any time.
+const never = math.MinInt64 / 2
 
 // Config tunes a breaker. The counts lie in 1..1e6; one below 1 counts as 1.
 type Config struct {
@@ -45,18 +57,20 @@ type Permit struct {
 type Transition struct {
 	From, To   verdict.BreakerState
 	Failures   int    // consecutive failures at that moment
-	Generation uint64 // that the change began; the next transition has the next number
+	Generation uint64 // that the change began: of this breaker, not of the cluster's
 }
 
 // Changed reports whether there was a transition at all.
 func (t Transition) Changed() bool { return t.From != t.To }
 
 // Breaker is a circuit breaker (Nygard, Release It!, "Circuit Breaker"). It is
-// safe for simultaneous use and calls nothing outside itself.
+// safe for simultaneous use and calls nothing outside itself but the function
+// given to Join.
 //
-// A generation lasts from one transition to the next. A permit carries the
-// generation that granted it and its outcome counts in that one only: whoever
-// set out before the breaker opened says nothing about what came after.
+// A generation lasts from one transition to the next, and a word of the leader
+// begins one too. A permit carries the generation that granted it and its
+// outcome counts in that one only: whoever set out before the breaker opened
+// says nothing about what came after.
 //
 // Times are nanoseconds since the start of the node.
 type Breaker struct {
@@ -70,6 +84,8 @@ type Breaker struct {
 	// had come first; the generation voids what that permit reports later.
 	quiet atomic.Uint64
 
+	touched atomic.Int64 // when an attempt was sent or ended last, to touchEvery
+
 	mu         sync.Mutex // guards all below
 	config     Config
 	state      verdict.BreakerState
@@ -82,12 +98,16 @@ type Breaker struct {
 	// probes are the half-open permits in flight, those of an earlier
 	// generation included: the provider feels them too. A set rather than a
 	// count, so that giving a permit back twice cannot free another one's slot.
-	probes map[uint64]struct{}
+	// The value says that it took a permit of the leader.
+	probes map[uint64]bool
+
+	cluster cluster
 }
 
 // New returns a closed breaker.
 func New(config Config) *Breaker {
-	b := &Breaker{generation: 1, probes: make(map[uint64]struct{})}
+	b := &Breaker{generation: 1, probes: make(map[uint64]bool)}
+	b.touched.Store(never)
 	b.Configure(config)
 	b.publishLocked()
 	return b
@@ -113,28 +133,44 @@ func (b *Breaker) Configure(config Config) {
 // with or without a permit.
 func (b *Breaker) Acquire(now int64) (p Permit, ok bool, retryAfter time.Duration, t Transition) {
 	if generation := b.quiet.Load(); generation != 0 {
+		b.touch(now)
 		return Permit{generation: generation}, true, 0, Transition{}
 	}
 	return b.acquireSlow(now)
 }
 
+// touch remembers that the provider is in use.
+func (b *Breaker) touch(now int64) {
+	if now-b.touched.Load() >= touchEvery {
+		b.touched.Store(now)
+	}
+}
+
 func (b *Breaker) acquireSlow(now int64) (p Permit, ok bool, retryAfter time.Duration, t Transition) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlockAndTell()
 	switch b.stateLocked(now) {
 	case verdict.Open:
-		return Permit{}, false, time.Duration(b.retryAtLocked() - now), Transition{}
+		b.wantLocked(now)
+		return Permit{}, false, b.retryAfterLocked(now), Transition{}
 	case verdict.Closed:
+		b.touch(now)
 		return Permit{generation: b.generation}, true, 0, Transition{}
+	}
+	if b.cluster.alone && b.followsLocked() {
+		b.leaveLocked()
 	}
 	if b.state == verdict.Open {
 		t = b.enterLocked(verdict.HalfOpen)
 	}
-	if len(b.probes) >= b.config.HalfOpenRequests {
+	leased := b.followsLocked()
+	if leased && !b.takeLeaseLocked(now) || !leased && len(b.probes) >= b.slotsLocked() {
+		b.wantLocked(now)
 		return Permit{}, false, probeRetryAfter, t
 	}
+	b.touch(now)
 	b.lastProbe++
-	b.probes[b.lastProbe] = struct{}{}
+	b.probes[b.lastProbe] = leased
 	return Permit{generation: b.generation, probe: b.lastProbe}, true, 0, t
 }
 
@@ -144,6 +180,7 @@ func (b *Breaker) acquireSlow(now int64) (p Permit, ok bool, retryAfter time.Dur
 // of the closed state counts once more, which the caller must rule out.
 func (b *Breaker) Done(now int64, p Permit, o Outcome) Transition {
 	if o == Success && p.generation == b.quiet.Load() {
+		b.touch(now)
 		return Transition{}
 	}
 	return b.doneSlow(now, p, o)
@@ -151,12 +188,17 @@ func (b *Breaker) Done(now int64, p Permit, o Outcome) Transition {
 
 func (b *Breaker) doneSlow(now int64, p Permit, o Outcome) Transition {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlockAndTell()
 	if p.probe != 0 {
-		if _, inFlight := b.probes[p.probe]; !inFlight {
+		leased, inFlight := b.probes[p.probe]
+		if !inFlight {
 			return Transition{}
 		}
 		delete(b.probes, p.probe)
+		if leased {
+			b.cluster.done++
+		}
+		b.urgentLocked() // someone may be waiting for the slot
 	}
 	if p.generation != b.generation {
 		return Transition{}
@@ -171,25 +213,30 @@ func (b *Breaker) doneSlow(now int64, p Permit, o Outcome) Transition {
 func (b *Breaker) countLocked(now int64, o Outcome) Transition {
 	switch o {
 	case Success:
+		b.touch(now)
+		b.recoveredLocked()
 		b.failures = 0
 		if b.state == verdict.HalfOpen {
 			b.successes++
-			if b.successes >= b.config.SuccessThreshold {
+			if b.successes >= b.config.SuccessThreshold && !b.followsLocked() {
 				return b.enterLocked(verdict.Closed)
 			}
 		}
 	case Failure:
+		b.touch(now)
+		b.urgentLocked()
 		b.failures++
 		if b.state == verdict.HalfOpen || b.failures >= b.config.FailureThreshold {
 			b.openedAt = now
+			b.failedLocked(now)
 			return b.enterLocked(verdict.Open)
 		}
 	}
 	return Transition{}
 }
 
-// enterLocked is the only change of state; one that is imposed from outside (the
-// cluster's verdict, an operator's hold) goes through it too, and must publish.
+// enterLocked is the only change of state; one that is imposed by the leader
+// goes through it too, and must publish.
 func (b *Breaker) enterLocked(to verdict.BreakerState) Transition {
 	b.generation++
 	t := Transition{From: b.state, To: to, Failures: b.failures, Generation: b.generation}
