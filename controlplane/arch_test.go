@@ -14,6 +14,34 @@ func TestImports(t *testing.T) {
 	}})
 }
 
+// The leader's judgements are functions of their arguments, as the node's are.
+func TestCoresArePure(t *testing.T) {
+	const breaker = "apiproxy.internal/controlplane/internal/breaker"
+	archtest.Imports(t, []archtest.Rule{
+		{
+			Packages: []string{breaker},
+			Forbid:   []string{"..."}, Allow: []string{"std", "apiproxy.internal/shared/wire"},
+			Because: "a core is read and tested alone; the controller's loop puts the cores together",
+		},
+		{
+			Packages: []string{breaker},
+			Forbid:   []string{"log/...", "os/...", "net/...", "syscall"},
+			Because:  "a core is a function of its arguments: it does no input or output and logs nothing",
+		},
+	})
+	archtest.NoCall(t, []string{breaker}, "time",
+		[]string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"},
+		"the time is an argument of the cores")
+}
+
+func TestLabHoldsNamesOnly(t *testing.T) {
+	archtest.Imports(t, []archtest.Rule{{
+		Packages: []string{"apiproxy.internal/controlplane/..."}, Except: []string{"apiproxy.internal/controlplane/lab"},
+		Forbid: []string{"apiproxy.internal/controlplane/lab"}, Deep: true,
+		Because: "lab opens the cores to simulations, not to programs",
+	}})
+}
+
 func TestPackageDocs(t *testing.T) { archtest.PackageDocs(t) }
 
 func TestGoVersion(t *testing.T) { archtest.GoVersion(t) }
