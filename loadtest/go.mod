@@ -3,6 +3,7 @@ module apiproxy.internal/loadtest
 go 1.26.0
 
 require (
+	apiproxy.internal/controlplane v0.0.0
 	apiproxy.internal/dataplane v0.0.0
 	apiproxy.internal/shared v0.0.0
 )
@@ -28,6 +29,7 @@ require (
 )
 
 replace (
+	apiproxy.internal/controlplane => ../controlplane
 	apiproxy.internal/dataplane => ../dataplane
 	apiproxy.internal/shared => ../shared
 )
