@@ -11,6 +11,10 @@ func TestImports(t *testing.T) {
 		Packages: []string{"apiproxy.internal/controlplane/..."},
 		Forbid:   []string{"apiproxy.internal/dataplane/...", "apiproxy.internal/loadtest/..."}, Deep: true,
 		Because: "the planes are released apart and meet only in shared and on the wire",
+	}, {
+		Packages: []string{"apiproxy.internal/controlplane/statusview"},
+		Forbid:   []string{"..."}, Allow: []string{"std", "apiproxy.internal/shared/status"},
+		Because: "the page shows the document that everybody gets as JSON and knows nothing else of the controller",
 	}})
 }
 

@@ -25,7 +25,7 @@ type eventView struct {
 }
 
 // The fields of an event that need no name before them, in the order in which
-// they are told; the others follow by name.
+// they are told; the others follow by name, the revision before them.
 var plainFields = []string{"provider", "node", "id", "limit"}
 
 func newEventView(e Event) eventView {
@@ -108,7 +108,7 @@ func eventText(data map[string]any) string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range append([]string{"revision"}, names...) {
 		if text, found := take(name); found {
 			parts = append(parts, words(name)+" "+text)
 		}

@@ -116,7 +116,7 @@ func TestEventText(t *testing.T) {
 	for data, want := range map[string]string{
 		`{"provider":"zerion","from":"closed","to":"half_open","failures":5}`:     "zerion, closed → half open, failures 5",
 		`{"provider":"zerion","state":"open","reason":"tests","author":"kim"}`:    "zerion, open, author kim, reason tests",
-		`{"revision":8,"nodes":["a","b"],"ok":true,"why":null,"more":{"x":1}}`:    "more …, nodes a b, ok yes, revision 8",
+		`{"revision":8,"nodes":["a","b"],"ok":true,"why":null,"more":{"x":1}}`:    "revision 8, more …, nodes a b, ok yes",
 		`{"node":"node-1","to":"gone","big":12345678901234567,"time":"whenever"}`: "node-1, gone, big 12345678901234567",
 		`[]`: "", `null`: "", `nonsense`: "", ``: "",
 	} {

@@ -92,7 +92,12 @@ func newSpark(now time.Time, samples []Sample) spark {
 	for i, p := range points {
 		next := i > 0 && p.x-points[i-1].x <= sparkGap
 		draw(&line, next, p.x, p.requests/peak)
-		draw(&rejected, next, p.x, p.rejected/peak)
+		if p.rejected > 0 || next && points[i-1].rejected > 0 {
+			if next && points[i-1].rejected == 0 {
+				draw(&rejected, false, points[i-1].x, 0) // it rises from nothing
+			}
+			draw(&rejected, next, p.x, p.rejected/peak)
+		}
 		if !next {
 			area.WriteString("M" + short(p.x) + " " + strconv.Itoa(sparkHeight))
 		}

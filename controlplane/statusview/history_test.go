@@ -49,7 +49,7 @@ func TestSpark(t *testing.T) {
 		return Sample{at.Add(-before), requests, rejected}
 	}
 	s := newSpark(at, []Sample{sample(time.Hour, 9999, 0), sample(40*time.Second, 100, 0), sample(10*time.Second, 50, 10), sample(0, 0, 100), sample(-time.Second, 1, 1)})
-	if s.Line != "M200 1M230 20L240 39" || s.Rejected != "M200 39M230 35.2L240 1" {
+	if s.Line != "M200 1M230 20L240 39" || s.Rejected != "M230 35.2L240 1" {
 		t.Errorf("line %s, refusals %s", s.Line, s.Rejected)
 	}
 	if s.Area != "M200 40L200 1V40ZM230 40L230 20L240 39V40Z" {
@@ -57,6 +57,10 @@ func TestSpark(t *testing.T) {
 	}
 	if s.Data != "40:100:0 10:50:10 0:0:100" || plain(s.Peak) != "100.0/s" {
 		t.Errorf("data %s, peak %s", s.Data, s.Peak)
+	}
+	s = newSpark(at, []Sample{sample(8*time.Second, 2, 0), sample(6*time.Second, 2, 0), sample(4*time.Second, 2, 2), sample(2*time.Second, 2, 0), sample(0, 2, 0)})
+	if s.Rejected != "M234 39L236 1L238 39" {
+		t.Errorf("a moment of refusals is drawn as %s", s.Rejected)
 	}
 	if s := newSpark(at, nil); strings.TrimSpace(s.Line+s.Area+s.Peak+s.Data) != "" {
 		t.Errorf("nothing is drawn as %+v", s)

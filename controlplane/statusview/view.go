@@ -46,7 +46,8 @@ type limitView struct {
 	Percent     string
 	Fill        string // of the bar, 0 to 100
 	Rejected    string
-	Tokens      string // "480 of 500"
+	Tokens      string // "480", which could pass now,
+	Burst       string // "of 500 burst"
 	Overshoot   string
 }
 
@@ -169,7 +170,7 @@ func newLimitView(name, title, path string, l *status.Limit) limitView {
 	v.Percent = percent(l.Utilisation)
 	v.Fill = short(min(max(l.Utilisation, 0), 1) * 100)
 	v.Rejected = perSecond(l.RejectedPerSecond)
-	v.Tokens = count(l.Available) + " of " + count(l.Burst)
+	v.Tokens, v.Burst = count(l.Available), "of "+count(l.Burst)+" burst"
 	v.Overshoot = "≤" + nbsp + trimmed(l.OvershootBound, 1)
 	return v
 }

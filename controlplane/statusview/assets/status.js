@@ -182,7 +182,8 @@ function showLimit(root, l) {
     used: perSecond(l.admitted_per_second) + " of " + limitRate(l.rate),
     percent: percent(l.utilisation),
     rejected: perSecond(l.rejected_per_second),
-    tokens: count(l.available) + " of " + count(l.burst),
+    tokens: count(l.available),
+    burst: "of " + count(l.burst) + " burst",
     overshoot: "≤" + nbsp + trimmed(l.overshoot_bound, 1),
   });
 }
@@ -269,7 +270,11 @@ function draw(f, samples, now) {
     const [t, requests, rejected] = samples[i], x = short(WIDTH - (now - t));
     const next = i > 0 && t - samples[i - 1][0] <= GAP;
     line += (next ? "L" : "M") + x + " " + y(requests);
-    refused += (next ? "L" : "M") + x + " " + y(rejected);
+    const before = next ? samples[i - 1] : [0, 0, 0];
+    if (rejected > 0 || before[2] > 0) {
+      if (next && before[2] === 0) refused += "M" + short(WIDTH - (now - before[0])) + " " + y(0);
+      refused += (next ? "L" : "M") + x + " " + y(rejected);
+    }
     area += (next ? "" : "M" + x + " " + HEIGHT) + "L" + x + " " + y(requests);
     if (i === samples.length - 1 || samples[i + 1][0] - t > GAP) area += "V" + HEIGHT + "Z";
   }
@@ -306,28 +311,44 @@ function show(doc) {
 
 // ---- once a second ----
 let newest = 0, changedAt = Date.now(); // generated_at of the newest document, and when it came
-async function poll() {
-  let lost = "";
+let trouble = ""; // why the page is not live
+async function load() {
   try {
     const answer = await fetch("status?format=json", { cache: "no-store", headers: { Accept: "application/json" }, signal: AbortSignal.timeout(PATIENCE) });
-    if (!answer.ok) throw new Error("it says " + answer.status);
-    const doc = await answer.json(), at = millisOf(doc.generated_at);
-    if (at !== newest) { newest = at; changedAt = Date.now(); }
-    show(doc);
-    if (Date.now() - changedAt > STALE) lost = "The controller answers with old figures";
-  } catch (e) {
-    lost = "The controller does not answer" + (e instanceof TypeError || e.name === "TimeoutError" || e.name === "AbortError" ? "" : " (" + e.message + ")");
+    if (answer.ok) return await answer.json();
+    trouble = "The controller does not answer as it should (status " + answer.status + ")";
+  } catch {
+    trouble = "The controller does not answer";
   }
-  freshness(lost);
+  return null;
+}
+async function poll() {
+  const doc = await load();
+  if (doc) {
+    const at = millisOf(doc.generated_at);
+    if (at !== newest) { newest = at; changedAt = Date.now(); }
+    trouble = Date.now() - changedAt > STALE ? "The controller answers with old figures" : "";
+    try {
+      show(doc);
+    } catch (e) { // a controller of another version
+      trouble = "This page does not understand the controller any more; reload it";
+      console.error(e);
+    }
+  }
+  freshness();
   setTimeout(poll, document.hidden ? 5 * PERIOD : PERIOD);
 }
-function freshness(lost) {
-  const banner = $("banner");
-  document.body.classList.toggle("stale", !!lost);
-  text($("pulse"), lost ? "not live" : "live");
-  attr($("pulse"), "data-state", lost ? "lost" : "live");
-  if (lost) text(banner, lost + ". What you see is from " + $("updated").textContent + " UTC, " + wholeSpan(Date.now() - changedAt) + " old. Trying again.");
-  banner.hidden = !lost;
+function freshness() {
+  document.body.classList.toggle("stale", !!trouble);
+  text($("pulse"), trouble ? "not live" : "live");
+  attr($("pulse"), "data-state", trouble ? "lost" : "live");
+  $("banner").hidden = !trouble;
+  if (!trouble) return;
+  text($("trouble"), trouble + ".");
+  text($("age"), "What you see is from " + $("updated").textContent + " UTC, " + wholeSpan(Date.now() - changedAt) + " old. Trying again.");
+  const headline = $("headline"), known = "Last known: ";
+  if (!headline.textContent.startsWith(known)) text(headline, known + headline.textContent);
+  document.title = "Not live · API Proxy";
 }
 
 // ---- events (event.go) ----
@@ -345,7 +366,7 @@ function eventText(data) {
   const from = words(take("from")), to = words(take("to"));
   parts.push(from && to ? from + " → " + to : to || from && "from " + from);
   parts.push(words(take("state")));
-  for (const name of [...rest.keys()].sort()) { const t = take(name); parts.push(t && words(name) + " " + t); }
+  for (const name of ["revision", ...[...rest.keys()].sort()]) { const t = take(name); parts.push(t && words(name) + " " + t); }
   return parts.filter(Boolean).join(", ");
 }
 function eventLevel(name, data) {
@@ -430,7 +451,10 @@ async function openLimit(name, path, shownLimit) {
 async function send(form, method, url, body, headers) {
   const { token: secret, author: who } = form.elements;
   const odd = [["token", secret.value], ["name", who.value], ["reason", headers["X-Change-Reason"] || ""]].find(([, v]) => /[^\x20-\x7e]/.test(v));
-  if (odd) return say(form, "bad", "Not sent: the " + odd[0] + " may hold plain ASCII only.") ?? null;
+  if (odd) {
+    say(form, "bad", "Not sent: the " + odd[0] + " may hold plain ASCII only.");
+    return null;
+  }
   token.set(secret.value.trim());
   author = who.value.trim();
   headers["Content-Type"] = "application/json";
@@ -500,5 +524,6 @@ $("breaker-dialog").addEventListener("change", (event) => {
 
 document.documentElement.classList.add("scripted");
 poll();
+setInterval(() => { if (trouble) freshness(); }, PERIOD);
 listen();
 })();
