@@ -14,6 +14,10 @@ func TestImports(t *testing.T) {
 		Packages: []string{root + "fakeprovider", root + "cmd/fakeprovider"},
 		Forbid:   []string{"apiproxy.internal/dataplane/...", "apiproxy.internal/controlplane/..."}, Deep: true,
 		Because: "the oracle judges the planes, so it must not share their code and their mistakes",
+	}, {
+		Packages: []string{root + "browser"},
+		Forbid:   []string{"apiproxy.internal/..."}, Deep: true,
+		Because: "the steps know the page by its address, so they serve a stand-in and a real cluster alike",
 	}})
 }
 

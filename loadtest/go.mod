@@ -6,6 +6,8 @@ require (
 	apiproxy.internal/controlplane v0.0.0
 	apiproxy.internal/dataplane v0.0.0
 	apiproxy.internal/shared v0.0.0
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
 )
 
 require (
@@ -17,6 +19,7 @@ require (
 
 require (
 	github.com/VictoriaMetrics/metrics v1.35.1 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/molecule-man/go-brrr v1.3.0 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
