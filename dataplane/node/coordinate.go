@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"apiproxy.internal/dataplane/internal/breaker"
 	"apiproxy.internal/dataplane/internal/bus"
 	"apiproxy.internal/shared/status"
 	"apiproxy.internal/shared/wire"
@@ -35,6 +36,7 @@ type coordination struct {
 	bus      *bus.Bus
 	urgent   chan struct{} // something cannot wait for the next heartbeat
 	epoch    atomic.Uint64 // of the newest leader heard
+	nodes    atomic.Int64  // how many there are, by the leader's last word
 	heard    atomic.Int64  // the clock at the newest report that was answered; 0 = none
 	fetches  atomic.Bool   // one is under way
 	rejected atomic.Bool
@@ -47,18 +49,17 @@ type coordination struct {
 // coordinate joins the cluster. It does not wait for it.
 func (n *Node) coordinate() error {
 	c := &coordination{Node: n, urgent: make(chan struct{}, 1), done: make(chan struct{})}
-	b, err := bus.Connect(bus.Options{
+	c.bus = bus.New(bus.Options{
 		URL: n.options.NATSURL, Node: n.id, Secret: n.options.NATSSecret, TLS: n.options.NATSTLS,
 		Answer:     c.answer,
 		Config:     n.follow,
-		Breaker:    c.breaker,
+		Breaker:    c.impose,
 		Connection: c.connection,
 		Trouble:    n.troubled,
 	})
-	if err != nil {
+	if err := c.bus.Connect(); err != nil {
 		return err
 	}
-	c.bus = b
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	n.cluster.Store(c)
@@ -97,6 +98,7 @@ func (c *coordination) run(ctx context.Context) {
 		case <-heartbeat.C:
 		case <-c.urgent:
 		}
+		c.followLeader(c.clock())
 		c.send()
 		wait(ctx, reportGap)
 	}
@@ -121,6 +123,7 @@ func (c *coordination) report(state string) wire.Report {
 		State:       state,
 		Revision:    c.revision(),
 		Refused:     c.refused.Load(),
+		Breakers:    c.state.Evidence(now),
 	}
 	if c.lastStats == 0 || now-c.lastStats >= int64(statsEvery) {
 		c.lastStats = now
@@ -142,6 +145,13 @@ func (c *coordination) answer(a wire.Answer) {
 		return
 	}
 	for heard := c.heard.Load(); a.Nonce > heard && !c.heard.CompareAndSwap(heard, a.Nonce); heard = c.heard.Load() {
+	}
+	c.nodes.Store(int64(a.Nodes))
+	for _, e := range a.Breakers {
+		c.impose(e.Provider, e.BreakerEntry)
+	}
+	for _, p := range a.Probes {
+		c.state.Grant(c.clock(), a.Nonce, p)
 	}
 	if a.Revision > c.revision() && (c.refused.Load() == nil || c.refused.Load().Revision < a.Revision) {
 		c.fetch()
@@ -186,7 +196,27 @@ func (c *coordination) reject(why string) {
 	}
 }
 
-func (c *coordination) breaker(provider string, e wire.BreakerEntry) {}
+// impose takes up the leader's word on a breaker.
+func (c *coordination) impose(provider string, e wire.BreakerEntry) {
+	if t := c.state.Impose(provider, c.clock(), e); t.Changed() {
+		c.breakerChanged(provider, t)
+	}
+}
+
+// followLeader tells the breakers whether anybody leads them.
+func (c *coordination) followLeader(now int64) {
+	c.state.Follow(now, c.led(now), int(c.nodes.Load()), func(provider string, t breaker.Transition) {
+		if t.Changed() {
+			c.breakerChanged(provider, t)
+		}
+	})
+}
+
+// led reports whether a leader has answered lately.
+func (c *coordination) led(now int64) bool {
+	heard := c.heard.Load()
+	return heard > 0 && now-heard <= int64(staleAnswer)
+}
 
 func (c *coordination) connection(connected bool, reason string) {
 	if connected {
@@ -205,7 +235,7 @@ func (n *Node) mode() string {
 	switch {
 	case c == nil:
 		return status.Standalone
-	case c.heard.Load() > 0 && n.clock()-c.heard.Load() <= int64(staleAnswer):
+	case c.led(n.clock()):
 		return status.Leased
 	}
 	return status.Holding

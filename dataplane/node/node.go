@@ -86,6 +86,9 @@ func New(o Options) (*Node, error) {
 		return nil, err
 	}
 	n.state = snapshot.NewState(n.metrics, n.upstreams.dialer(o.Dial), o.Lookup, n.clock)
+	if n.clustered() {
+		n.state.Join(n.urge)
+	}
 	n.proxy = proxy.New(proxy.Options{
 		NodeID:         id,
 		Snapshot:       n.snapshot,

@@ -1,9 +1,11 @@
-// Package cluster runs nodes and the fake providers in one process: for the
-// allinone program and for tests. Everything in it is real but the providers.
+// Package cluster runs a controller, nodes and the fake providers in one process:
+// for the allinone program and for tests. Everything in it is real but the
+// providers, NATS included.
 package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +15,7 @@ import (
 	"strconv"
 	"sync"
 
+	"apiproxy.internal/controlplane/controller"
 	"apiproxy.internal/dataplane/node"
 	"apiproxy.internal/loadtest/fakeprovider"
 	"apiproxy.internal/shared/config"
@@ -26,6 +29,16 @@ type Options struct {
 
 	// ConfigFile is read by every node and read again by Reload.
 	ConfigFile string
+
+	// ControlListen is the address of a controller's API, which the nodes then
+	// join; empty = no controller, and each node is on its own. Token is the admin
+	// token of the API.
+	ControlListen string
+	Token         string
+	// Relays put a Relay between each node and NATS, so that a test can cut it off.
+	Relays bool
+	// Control changes the controller's options before it is made; may be nil.
+	Control func(o *controller.Options)
 
 	// RealProviders leaves the upstreams and keys of the configuration alone.
 	// Otherwise the three presets are served by fake providers.
@@ -45,8 +58,13 @@ type Options struct {
 
 // Cluster is a running set of nodes and their fake providers.
 type Cluster struct {
-	Nodes    []*node.Node
-	Provider *fakeprovider.Server // nil with real providers
+	Nodes      []*node.Node
+	Controller *controller.Controller // nil = standalone nodes
+	Relays     []*Relay               // one for each node, if asked for
+	Provider   *fakeprovider.Server   // nil with real providers
+
+	options Options
+	secret  string // of NATS
 }
 
 // Start starts everything, or nothing.
@@ -54,22 +72,29 @@ func Start(o Options) (*Cluster, error) {
 	if o.Nodes < 1 {
 		return nil, fmt.Errorf("--nodes %d: at least one node is needed", o.Nodes)
 	}
-	c := &Cluster{}
+	c := &Cluster{options: o, secret: rand.Text()}
 	if !o.RealProviders {
 		c.Provider = fakeprovider.New(fakeprovider.Options{})
 		if err := c.Provider.Start(o.ProviderListen); err != nil {
 			return nil, fmt.Errorf("--provider-listen %s: %w; choose another address", o.ProviderListen, err)
 		}
 	}
-	for i := range o.Nodes {
-		if err := c.addNode(i, &o); err != nil {
+	if o.ControlListen != "" {
+		if err := c.StartController(); err != nil {
+			return nil, errors.Join(err, c.Stop(context.Background()))
+		}
+	}
+	for range o.Nodes {
+		if err := c.AddNode(); err != nil {
 			return nil, errors.Join(err, c.Stop(context.Background()))
 		}
 	}
 	return c, nil
 }
 
-func (c *Cluster) addNode(i int, o *Options) error {
+// AddNode starts one more node.
+func (c *Cluster) AddNode() error {
+	o, i := &c.options, len(c.Nodes)
 	listen, err := nth(o.Listen, i)
 	if err != nil {
 		return err
@@ -82,7 +107,11 @@ func (c *Cluster) addNode(i int, o *Options) error {
 		no.LogDir = filepath.Join(o.LogDir, id)
 	}
 	no.Log = o.Log
-	no.Source = o.source(c.Provider)
+	if o.ControlListen == "" {
+		no.Source = o.source(c.Provider)
+	} else if err := c.join(&no); err != nil {
+		return err
+	}
 	if o.Version != "" {
 		no.Version = o.Version
 	}
@@ -178,18 +207,24 @@ func reachable(addr string) string {
 	return addr
 }
 
-// Reload reloads every node.
+// Reload reloads the controller and every node.
 func (c *Cluster) Reload() error {
 	var errs []error
+	if c.Controller != nil {
+		errs = append(errs, c.Controller.Reload())
+	}
 	for _, n := range c.Nodes {
 		errs = append(errs, n.Reload())
 	}
 	return errors.Join(errs...)
 }
 
-// ReopenLogs reopens every node's logs.
+// ReopenLogs reopens all logs.
 func (c *Cluster) ReopenLogs() error {
 	var errs []error
+	if c.Controller != nil {
+		errs = append(errs, c.Controller.ReopenLog())
+	}
 	for _, n := range c.Nodes {
 		errs = append(errs, n.ReopenLogs())
 	}
@@ -204,17 +239,33 @@ func (c *Cluster) Stop(ctx context.Context) error {
 		wg.Go(func() { errs[i] = n.Stop(ctx) })
 	}
 	wg.Wait()
+	if c.Controller != nil {
+		errs = append(errs, c.Controller.Stop(ctx))
+	}
+	for _, r := range c.Relays {
+		r.Close()
+	}
 	if c.Provider != nil {
 		c.Provider.Close()
 	}
 	return errors.Join(errs...)
 }
 
-// Failed returns the first failure of a node's listener, or ctx's end.
+// Failed returns the first failure of a node's listener or of the controller, or
+// ctx's end.
 func (c *Cluster) Failed(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	failed := make(chan error, len(c.Nodes))
+	failed := make(chan error, len(c.Nodes)+1)
+	if c.Controller != nil {
+		go func() {
+			select {
+			case err := <-c.Controller.Failed():
+				failed <- err
+			case <-ctx.Done():
+			}
+		}()
+	}
 	for _, n := range c.Nodes {
 		go func() {
 			select {

@@ -69,9 +69,7 @@ func (r *report) document(tree *node) *Document {
 // be written in several ways into one form.
 func (r *report) complete(doc *Document) {
 	for _, limit := range doc.limits() {
-		if limit.Burst == 0 {
-			limit.Burst = int64(max(1, limit.Rate.ceil()))
-		}
+		r.completeLimit(limit)
 	}
 	for name, p := range doc.Providers {
 		if !r.given(child(child("providers", name), "prefix")) {
@@ -80,6 +78,12 @@ func (r *report) complete(doc *Document) {
 		p.Prefix = strings.TrimSuffix(p.Prefix, "/") + "/"
 		p.Upstream = strings.TrimSuffix(p.Upstream, "/")
 		doc.Providers[name] = p
+	}
+}
+
+func (*report) completeLimit(limit *Limit) {
+	if limit.Burst == 0 {
+		limit.Burst = int64(max(1, limit.Rate.ceil()))
 	}
 }
 

@@ -29,11 +29,15 @@ type Refusal struct {
 // Answer is what the leader tells a node, in response to a report.
 type Answer struct {
 	Head
-	Incarnation string   `json:"inc"`   // of the node that is meant
-	Nonce       int64    `json:"nonce"` // of the report that is answered
-	Epoch       uint64   `json:"epoch"` // of the leader
-	Revision    uint64   `json:"rev"`   // the newest that is published
-	Probes      []Probes `json:"probes,omitempty"`
+	Incarnation string `json:"inc"`   // of the node that is meant
+	Nonce       int64  `json:"nonce"` // of the report that is answered
+	Epoch       uint64 `json:"epoch"` // of the leader
+	Revision    uint64 `json:"rev"`   // the newest that is published
+	Nodes       int    `json:"nodes"` // that are live or suspect
+	// Breakers are the entries that the node has not applied yet by its report; it
+	// mostly sees them in the bucket first.
+	Breakers []NamedEntry `json:"brk,omitempty"`
+	Probes   []Probes     `json:"probes,omitempty"`
 	// Rejected says why the node may not take part; empty if it may.
 	Rejected string `json:"rejected,omitempty"`
 }
@@ -68,4 +72,10 @@ type ProviderStats struct {
 	CacheBytes   int64            `json:"bytes,omitempty"`
 	Latency      latency.Snapshot `json:"latency,omitzero"` // of the last minute
 	Credential   bool             `json:"cred"`             // the node has the key
+}
+
+// NamedEntry is a BreakerEntry outside its bucket.
+type NamedEntry struct {
+	Provider string `json:"p"`
+	BreakerEntry
 }

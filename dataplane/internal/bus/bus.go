@@ -61,28 +61,29 @@ type Bus struct {
 	watches sync.WaitGroup
 }
 
+// New makes a bus that does not connect yet.
+func New(o Options) *Bus { return &Bus{options: o, renewed: make(chan struct{})} }
+
 // Connect starts to seek the connection and returns at once; the error is for
-// options that can never work.
-func Connect(o Options) (*Bus, error) {
-	b := &Bus{options: o, renewed: make(chan struct{})}
-	nc, err := nats.Connect(o.URL, b.natsOptions()...)
+// options that can never work. It is called once, before any other method.
+func (b *Bus) Connect() error {
+	nc, err := nats.Connect(b.options.URL, b.natsOptions()...)
 	if err != nil {
-		return nil, fmt.Errorf("--nats-url: %w", err)
+		return fmt.Errorf("--nats-url: %w", err)
 	}
 	b.nc = nc
-	if b.js, err = jetstream.New(nc); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("--nats-url: %w", err)
+	if b.js, err = jetstream.New(nc); err == nil {
+		_, err = nc.Subscribe(wire.AnswerSubject(b.options.Node), b.answer)
 	}
-	if _, err := nc.Subscribe(wire.AnswerSubject(o.Node), b.answer); err != nil {
+	if err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("--nats-url: %w", err)
+		return fmt.Errorf("--nats-url: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.watches.Go(func() { b.follow(ctx, wire.ConfigBucket, wire.ConfigKey, b.config) })
 	b.watches.Go(func() { b.follow(ctx, wire.BreakerBucket, jetstream.AllKeys, b.breaker) })
-	return b, nil
+	return nil
 }
 
 func (b *Bus) natsOptions() []nats.Option {

@@ -16,6 +16,7 @@ import (
 	"apiproxy.internal/dataplane/internal/route"
 	"apiproxy.internal/dataplane/internal/upstream"
 	"apiproxy.internal/shared/config"
+	"apiproxy.internal/shared/wire"
 )
 
 // State is what outlives a configuration. A limit or provider that a document
@@ -31,6 +32,9 @@ type State struct {
 	perIP     *limit.AddrTable
 	global    *limit.Bucket
 	providers map[string]*providerState
+
+	notify  func()                       // nil = the node is on its own
+	imposed map[string]wire.BreakerEntry // the leader's last word on each breaker
 }
 
 type providerState struct {
@@ -118,7 +122,7 @@ func (s *State) applyProvider(doc *config.Document, name string, target upstream
 	cb := breakerConfig(doc.Breaker(name))
 	st := s.providers[name]
 	if st == nil {
-		st = &providerState{breaker: breaker.New(cb), budget: new(retry.Budget)}
+		st = &providerState{breaker: s.newBreaker(name, cb, now), budget: new(retry.Budget)}
 		s.providers[name] = st
 	} else {
 		st.breaker.Configure(cb)

@@ -1,5 +1,5 @@
-// Command allinone runs a whole API Proxy in one process: nodes and fake
-// providers. It needs no keys, no network and no Docker.
+// Command allinone runs a whole API Proxy in one process: a controller, nodes and
+// fake providers. It needs no keys, no network and no Docker.
 package main
 
 import (
@@ -29,11 +29,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs.Usage = func() { cli.Usage(fs, stderr, about, "version") }
 	fs.IntVar(&o.Nodes, "nodes", 3, "how many nodes, `N`")
 	fs.StringVar(&o.Listen, "listen", ":8080", "`ADDR` of the first node; the ports of the next ones count up")
-	fs.StringVar(&o.ConfigFile, "config", "", "configuration `FILE`, YAML or JSON; default: the three presets")
+	fs.StringVar(&o.ControlListen, "control-listen", ":8090", "`ADDR` of the controller's API and /status")
+	fs.StringVar(&o.ConfigFile, "config", "", "configuration `FILE`, YAML or JSON, published if nothing has been published before; default: the three presets")
+	tokenFile := fs.String("admin-token-file", "", "`FILE` with the token for changes; without one only this machine may change anything")
 	providers := fs.String("providers", "fake", "`fake|config`: fake providers in this process, or the upstreams and keys of the configuration")
 	fs.StringVar(&o.ProviderListen, "provider-listen", ":9100", "`ADDR` of the fake providers")
-	fs.StringVar(&o.Dir, "data-dir", "./data", "`DIR` of the nodes' data, one folder for each")
-	fs.StringVar(&o.LogDir, "log-dir", "./logs", "`DIR` of the nodes' logs, one folder for each; - is standard output")
+	fs.StringVar(&o.Dir, "data-dir", "./data", "`DIR` of what must survive a restart, one folder for the controller and for each node")
+	fs.StringVar(&o.LogDir, "log-dir", "./logs", "`DIR` of the logs, one folder for each; - is standard output")
 	drain := fs.Duration("drain-delay", 0, "`TIME` that each node keeps its port open after a stop signal")
 	admitted := fs.Bool("debug-admitted-at", false, "send X-Proxy-Admitted-At upstream, for measuring")
 	version := fs.Bool("version", false, "print the version and exit")
@@ -41,6 +43,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
+		fmt.Fprintln(stderr, "allinone:", err)
+		return 2
+	}
+	var err error
+	if o.Token, err = cli.Secret("admin-token", *tokenFile, os.LookupEnv); err != nil {
 		fmt.Fprintln(stderr, "allinone:", err)
 		return 2
 	}
@@ -93,12 +100,13 @@ func serve(o cluster.Options, stdout io.Writer) error {
 }
 
 func welcome(w io.Writer, c *cluster.Cluster, o cluster.Options) {
-	fmt.Fprintf(w, "API Proxy is running: %d standalone nodes, each holding the limits by itself.\n\n", len(c.Nodes))
+	fmt.Fprintf(w, "API Proxy is running: a controller and %d nodes that hold the limits together.\n\n", len(c.Nodes))
+	fmt.Fprintf(w, "  %-10s %s/status   logs in %s/controller\n", "controller", c.ControlURL(), o.LogDir)
 	for i, n := range c.Nodes {
-		fmt.Fprintf(w, "  %-8s %s   logs in %s/%s\n", n.ID(), c.URL(i), o.LogDir, n.ID())
+		fmt.Fprintf(w, "  %-10s %s   logs in %s/%s\n", n.ID(), c.URL(i), o.LogDir, n.ID())
 	}
 	if c.Provider == nil {
-		fmt.Fprintf(w, "\nProviders: those of the configuration. Status: %s/status\nStop with Ctrl-C.\n", c.URL(0))
+		fmt.Fprint(w, "\nProviders: those of the configuration. Stop with Ctrl-C.\n")
 		return
 	}
 	fmt.Fprintf(w, `
@@ -108,8 +116,9 @@ Fake Zerion, CoinGecko and Alchemy answer at %s. Try:
   curl '%s/coingecko/api/v3/simple/price?ids=bitcoin,ethereum&vs_currencies=usd'
   curl %s/alchemy -d '{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}'
 
-What the node sees:       curl %s/status
-What the providers saw:   curl %s/_control/stats
+The cluster, for a browser:  %s/status
+Change a limit everywhere:   curl -X PUT '%s/api/v1/limits/per_ip?wait=2s' -d '{"rate":5,"burst":5}'
+What the providers saw:      curl %s/_control/stats
 Stop with Ctrl-C.
-`, c.ProviderURL(), c.URL(0), c.URL(min(1, len(c.Nodes)-1)), c.URL(len(c.Nodes)-1), c.URL(0), c.ProviderURL())
+`, c.ProviderURL(), c.URL(0), c.URL(min(1, len(c.Nodes)-1)), c.URL(len(c.Nodes)-1), c.ControlURL(), c.ControlURL(), c.ProviderURL())
 }

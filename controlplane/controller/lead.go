@@ -1,0 +1,194 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"apiproxy.internal/controlplane/internal/broker"
+	"apiproxy.internal/controlplane/internal/configstore"
+	"apiproxy.internal/controlplane/internal/kv"
+	"apiproxy.internal/controlplane/internal/leader"
+	"apiproxy.internal/controlplane/internal/metrics"
+	"apiproxy.internal/shared/status"
+	"apiproxy.internal/shared/wire"
+)
+
+// renewEvery is how often the leadership is confirmed; the bucket forgets it
+// after 15 s.
+const renewEvery = time.Second
+
+// lead takes the leadership and starts the loop. If another controller has it,
+// lead waits for that one to end.
+func (c *Controller) lead(ctx context.Context) error {
+	r, err := c.restore(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.takeLock(ctx, r.Epoch); err != nil {
+		return err
+	}
+	current, err := c.store.Current(ctx)
+	if err != nil {
+		return err
+	}
+	c.effects = &effects{
+		broker: c.broker, holds: c.store, hub: c.hub, metrics: c.metrics, log: c.log,
+		queue: make(chan func(context.Context), maxQueue), loop: c.loop.Load,
+	}
+	c.tasks.Go(func() { c.effects.work(c.running) })
+	l := leader.New(time.Now(), r, c.effects)
+	loop := leader.Run(l)
+	c.loop.Store(loop)
+	c.ask(func(l *leader.Leader, now time.Time) { configure(l, now, current) })
+	if err := c.broker.OnReport(c.report); err != nil {
+		return err
+	}
+	c.tasks.Go(c.renew)
+	c.log.Info("leading", "epoch", r.Epoch, "revision", current.Revision)
+	return nil
+}
+
+// restore reads what earlier leaders left.
+func (c *Controller) restore(ctx context.Context) (r leader.Restored, err error) {
+	if r.Holds, err = c.store.Holds(ctx); err != nil {
+		return r, err
+	}
+	if r.Breakers, err = list[wire.BreakerEntry](ctx, c, wire.BreakerBucket); err != nil {
+		return r, err
+	}
+	members, err := list[wire.Member](ctx, c, wire.MembersBucket)
+	if err != nil {
+		return r, err
+	}
+	for _, m := range members {
+		r.Members = append(r.Members, m)
+	}
+	r.Epoch, err = c.store.NextEpoch(ctx, 0)
+	return r, err
+}
+
+// list is what a bucket holds, by key; what cannot be read is left out with a
+// word in the log.
+func list[T wire.Message](ctx context.Context, c *Controller, bucket string) (map[string]T, error) {
+	entries, err := c.broker.Bucket(bucket).List(ctx, ">")
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]T, len(entries))
+	for _, e := range entries {
+		m, err := wire.Decode[T](e.Value)
+		if err != nil {
+			c.log.Error("an entry cannot be read and is ignored", "bucket", bucket, "key", e.Key, "error", err.Error())
+			continue
+		}
+		all[e.Key] = m
+	}
+	return all, nil
+}
+
+// takeLock becomes the leader, as soon as no other controller is. The embedded
+// server belongs to this process alone, so there nobody else can be.
+func (c *Controller) takeLock(ctx context.Context, epoch uint64) error {
+	c.lock = c.broker.Lock(wire.ControlBucket, wire.LeaderKey)
+	told := false
+	for {
+		err := c.lock.Acquire(ctx, c.leadership(epoch))
+		if !errors.Is(err, kv.ErrConflict) {
+			return err
+		}
+		if !told {
+			told = true
+			c.log.Warn("another controller leads, or led until a moment ago; waiting")
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("another controller leads: %w; run one controller for each NATS", ctx.Err())
+		case <-time.After(renewEvery):
+		}
+	}
+}
+
+func (c *Controller) leadership(epoch uint64) []byte {
+	return wire.Encode(wire.Leader{Head: wire.Now(), Controller: c.main.Addr().String(), Incarnation: c.incarnation, Epoch: epoch})
+}
+
+// renew confirms the leadership again and again. A controller that has lost it
+// ends, and is started anew by whoever watches over it.
+func (c *Controller) renew() {
+	t := time.NewTicker(renewEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-c.running.Done():
+			return
+		case <-t.C:
+		}
+		if err := c.confirm(); errors.Is(err, kv.ErrConflict) {
+			c.failed <- errors.New("another controller has taken the lead; run one controller for each NATS")
+			return
+		}
+	}
+}
+
+// confirm renews the leadership once, and begins to lead again where the bucket
+// forgot us while nobody else was there.
+func (c *Controller) confirm() error {
+	ctx, cancel := context.WithTimeout(c.running, storeTime)
+	defer cancel()
+	epoch := uint64(0)
+	c.ask(func(l *leader.Leader, _ time.Time) { epoch = l.Epoch() })
+	err := c.lock.Renew(ctx, c.leadership(epoch))
+	if errors.Is(err, kv.ErrConflict) {
+		err = c.lock.Acquire(ctx, c.leadership(epoch))
+	}
+	return err
+}
+
+// report hands a node's report to the leader.
+func (c *Controller) report(node string, data []byte) {
+	c.metrics.Reports.Inc()
+	r, err := wire.Decode[wire.Report](data)
+	if err != nil {
+		c.metrics.ReportsRefused.WithLabelValues("unreadable").Inc()
+		return
+	}
+	c.loop.Load().Offer(func(l *leader.Leader, now time.Time) { l.Report(now, node, r) })
+}
+
+func configure(l *leader.Leader, now time.Time, p configstore.Published) {
+	l.Configure(now, p.Document, status.Config{Revision: p.Revision, UpdatedAt: p.Time, Author: p.Author})
+}
+
+// ask runs f in the leader's loop and waits for it; before Start and after Stop
+// it does not run.
+func (c *Controller) ask(f func(*leader.Leader, time.Time)) bool {
+	loop := c.loop.Load()
+	return loop != nil && loop.Do(context.Background(), f)
+}
+
+// gauges is what a scrape finds.
+func (c *Controller) gauges() (s metrics.State) {
+	c.ask(func(l *leader.Leader, now time.Time) {
+		s = metrics.State{Leader: true, Epoch: l.Epoch(), Revision: l.Revision(), PendingNodes: l.Behind(),
+			Nodes: map[string]int{}, Breakers: map[string]string{}, Limits: map[string]metrics.Limit{}}
+		doc := l.Status(now)
+		for _, n := range doc.Nodes {
+			s.Nodes[n.State]++
+		}
+		add := func(name string, l *status.Limit) {
+			if l != nil {
+				s.Limits[name] = metrics.Limit{Utilisation: l.Utilisation, Overshoot: l.OvershootBound}
+			}
+		}
+		add("global", doc.Limits.Global)
+		for name, p := range doc.Providers {
+			s.Breakers[name] = p.State
+			add(name, p.Limit)
+		}
+	})
+	return s
+}
+
+var _ kv.Bucket = (*broker.Bucket)(nil)

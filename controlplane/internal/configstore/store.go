@@ -1,0 +1,287 @@
+// Package configstore keeps the configuration: published by compare-and-set, with
+// its history, operators' holds on breakers and the leaders' epoch beside it.
+//
+// The bucket is the truth. A copy of what it must not lose is the file config.json
+// in the data directory, from which an empty or damaged bucket is filled again.
+// Whatever is acknowledged is in both: the copy is written and flushed under
+// another name first, which also shows that the disk has room, then the bucket
+// decides, then the copy is renamed. A crash before the bucket has it leaves
+// nothing; one before the renaming leaves the old copy, which the next start
+// brings up to date. So the copy may be behind by a write that nobody was told of,
+// and is never ahead.
+package configstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"apiproxy.internal/controlplane/internal/kv"
+	"apiproxy.internal/shared/config"
+	"apiproxy.internal/shared/wire"
+)
+
+// Options of a Store; all but Log and OnDamage are required.
+type Options struct {
+	Bucket  kv.Bucket        // wire.ConfigBucket
+	DataDir string           // of the file copy
+	Now     func() time.Time // for the dates that people read
+	Log     *slog.Logger
+	// OnDamage is told of each entry that cannot be read, once while it is the same
+	// one. It must not block. The store goes on with the newest that can be read.
+	OnDamage func(err error)
+}
+
+// Published is one revision of the configuration.
+type Published struct {
+	Revision uint64
+	Time     time.Time
+	Author   string
+	Reason   string
+	// Document has the Revision and is read-only.
+	Document *config.Document
+}
+
+// Change says who changes something and why; both are cut to 256 bytes.
+type Change struct {
+	Author string
+	Reason string
+	// Expect is the revision that must be the current one; 0: any, and when others
+	// publish at the same time the edit is made again on top of theirs.
+	Expect uint64
+}
+
+// Errors of a Store beside its bucket's; look for them with errors.Is.
+var (
+	// ErrNone: nothing has been published yet.
+	ErrNone = errors.New("no configuration has been published")
+	// ErrStale: the current revision is not the expected one.
+	ErrStale = errors.New("the configuration has changed")
+	// ErrNoRevision: it is not among the last 64.
+	ErrNoRevision = errors.New("no such revision")
+	// ErrTooLarge: the document with all defaults written out does not fit into a
+	// message.
+	ErrTooLarge = errors.New("the document is too large")
+	// ErrFull: the disk has no room; nothing was published.
+	ErrFull = kv.ErrFull
+	// ErrUnknown: the store did not answer, so the change may have been made or not.
+	ErrUnknown = errors.New("it is not known whether the change was made; read the configuration and see")
+)
+
+// Store is safe for simultaneous use.
+type Store struct {
+	opts Options
+	copy *copyFile
+
+	writing sync.Mutex // one writer at a time; others in other processes meet at the bucket
+
+	mu      sync.Mutex
+	highest uint64 // revision known to anybody; guarded by mu
+	damaged uint64 // Seq of the damaged entry that was told last; guarded by mu
+}
+
+// Open reads the file copy and brings it and the bucket together. It publishes
+// only if the bucket has lost something that the copy has, or holds something that
+// cannot be read. A configuration of a newer program is an error, and untouched.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.OnDamage == nil {
+		opts.OnDamage = func(error) {}
+	}
+	s := &Store{opts: opts}
+	var err error
+	if s.copy, err = openCopy(opts.DataDir, opts.Now, opts.Log); err != nil {
+		return nil, err
+	}
+	s.AtLeast(s.copy.state.Revision)
+	return s, s.reunite(ctx)
+}
+
+// reunite repairs the bucket from the file copy or the other way round.
+func (s *Store) reunite(ctx context.Context) error {
+	found, err := s.newest(ctx)
+	if err != nil {
+		return err
+	}
+	kept := s.copy.state
+	behind := kept.Revision > found.Revision
+	switch {
+	case kept.Revision == 0 && found.Revision == 0:
+		return nil
+	case !behind && found.damage == nil:
+		s.keep(ctx)
+		return nil
+	}
+	source, reason := found.Document, fmt.Sprintf("restored from revision %d", found.Revision)
+	if behind {
+		if source, err = kept.document(); err != nil {
+			return err // openCopy has read it before
+		}
+		reason = fmt.Sprintf("restored from the file copy of revision %d", kept.Revision)
+	}
+	s.opts.Log.Error("the configuration in the store is lost or damaged and is published again",
+		"revision_in_store", found.Revision, "revision_in_file_copy", kept.Revision, "damage", found.damage)
+	for provider, hold := range kept.Holds {
+		_, err := s.opts.Bucket.Create(ctx, wire.HoldKey(provider), wire.Encode(hold))
+		if err != nil && !errors.Is(err, kv.ErrConflict) { // what the bucket has is newer
+			return fmt.Errorf("configstore: cannot restore the hold on %s: %w", provider, err)
+		}
+	}
+	_, err = s.Publish(ctx, Change{Author: "controller", Reason: reason},
+		func(Published) (*config.Document, error) { return source, nil })
+	return err
+}
+
+// Seed publishes a document if nothing has been published. Otherwise it changes
+// nothing and returns how the document differs from the current one.
+func (s *Store) Seed(ctx context.Context, doc *config.Document, change Change) (seeded bool, differs []Difference, err error) {
+	current, err := s.Current(ctx)
+	if errors.Is(err, ErrNone) {
+		_, err = s.Publish(ctx, change, func(now Published) (*config.Document, error) {
+			if now.Revision != 0 {
+				return nil, ErrStale // another controller was faster
+			}
+			return doc, nil
+		})
+		if err == nil {
+			return true, nil, nil
+		}
+		if errors.Is(err, ErrStale) {
+			current, err = s.Current(ctx)
+		}
+	}
+	if err != nil {
+		return false, nil, err
+	}
+	return false, Diff(current.Document, doc), nil
+}
+
+// Current is the newest revision, else ErrNone.
+func (s *Store) Current(ctx context.Context) (Published, error) {
+	found, err := s.newest(ctx)
+	if err == nil && found.Revision == 0 {
+		err = ErrNone
+	}
+	return found.Published, err
+}
+
+// History is what is kept of the last 64 revisions, newest first, without
+// documents. What cannot be read is left out.
+func (s *Store) History(ctx context.Context) ([]Published, error) {
+	entries, err := s.opts.Bucket.History(ctx, wire.ConfigKey)
+	if err != nil {
+		return nil, fmt.Errorf("configstore: %w", err)
+	}
+	var all []Published
+	for _, e := range slices.Backward(entries) {
+		if m, err := wire.Decode[wire.ConfigEntry](e.Value); err == nil && !e.Deleted {
+			all = append(all, Published{Revision: m.Revision, Time: m.Time, Author: m.Author, Reason: m.Reason})
+		}
+	}
+	return all, nil
+}
+
+// Revision is one of the History with its document, else ErrNoRevision.
+func (s *Store) Revision(ctx context.Context, n uint64) (Published, error) {
+	entries, err := s.opts.Bucket.History(ctx, wire.ConfigKey)
+	if err != nil {
+		return Published{}, fmt.Errorf("configstore: %w", err)
+	}
+	for _, e := range slices.Backward(entries) {
+		if p, err := Decode(e.Value); err == nil && !e.Deleted && p.Revision == n {
+			return p, nil
+		}
+	}
+	return Published{}, fmt.Errorf("configstore: %w: %d", ErrNoRevision, n)
+}
+
+// AtLeast tells the store of a revision that somebody has: the next one will be
+// higher. It reports whether that was news; then the current configuration must be
+// published again, or whoever has the higher revision takes it for an old one.
+func (s *Store) AtLeast(revision uint64) (higher bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	higher = revision > s.highest
+	s.highest = max(s.highest, revision)
+	return higher
+}
+
+// Decode reads an entry of the bucket at wire.ConfigKey, as one who watches it
+// must: the error of one that must not come into force says why.
+func Decode(value []byte) (Published, error) {
+	m, err := wire.Decode[wire.ConfigEntry](value)
+	if err != nil {
+		return Published{}, err
+	}
+	doc, _, err := config.Parse(m.Config)
+	if err != nil {
+		return Published{}, fmt.Errorf("revision %d is not a valid configuration: %w", m.Revision, err)
+	}
+	if m.Revision == 0 {
+		return Published{}, errors.New("a configuration without a revision")
+	}
+	doc.Revision = m.Revision
+	return Published{m.Revision, m.Time, m.Author, m.Reason, doc}, nil
+}
+
+// found is the newest revision that can be read, zero if there is none, and where
+// compare-and-set begins.
+type found struct {
+	Published
+	seq    uint64
+	damage error // why the newest entry itself is not the newest revision
+}
+
+func (s *Store) newest(ctx context.Context) (found, error) {
+	e, err := s.opts.Bucket.Get(ctx, wire.ConfigKey)
+	if errors.Is(err, kv.ErrNotFound) {
+		return found{}, nil
+	}
+	if err != nil {
+		return found{}, fmt.Errorf("configstore: %w", err)
+	}
+	f := found{seq: e.Seq}
+	f.Published, f.damage = Decode(e.Value)
+	if errors.Is(f.damage, wire.ErrVersion) {
+		return found{}, fmt.Errorf("configstore: the current configuration: %w", f.damage)
+	}
+	if f.damage == nil {
+		s.AtLeast(f.Revision)
+		return f, nil
+	}
+	s.tell(e.Seq, f.damage)
+	return f, s.lastGood(ctx, &f)
+}
+
+// lastGood looks behind a damaged entry.
+func (s *Store) lastGood(ctx context.Context, f *found) error {
+	entries, err := s.opts.Bucket.History(ctx, wire.ConfigKey)
+	if err != nil {
+		return fmt.Errorf("configstore: %w", err)
+	}
+	for _, e := range entries {
+		if p, err := Decode(e.Value); err == nil && !e.Deleted && p.Revision > f.Revision {
+			f.Published = p
+		}
+	}
+	s.AtLeast(f.Revision)
+	return nil
+}
+
+// tell reports a damaged entry once.
+func (s *Store) tell(seq uint64, damage error) {
+	s.mu.Lock()
+	news := seq != s.damaged
+	s.damaged = seq
+	s.mu.Unlock()
+	if news {
+		s.opts.Log.Error("the newest entry of the configuration cannot be read; the one before stays", "error", damage)
+		s.opts.OnDamage(damage)
+	}
+}

@@ -1,0 +1,102 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"apiproxy.internal/controlplane/controller"
+	"apiproxy.internal/dataplane/node"
+	"apiproxy.internal/shared/config"
+	"apiproxy.internal/shared/status"
+)
+
+// StartController starts the controller, or starts it again after
+// StopController: with the same data and at the same addresses.
+func (c *Cluster) StartController() error {
+	o := &c.options
+	co := controller.DefaultOptions()
+	co.Listen, co.NATSListen = o.ControlListen, "127.0.0.1:0"
+	co.NATSSecret, co.AdminToken = c.secret, o.Token
+	co.DataDir, co.LogDir = filepath.Join(o.Dir, "controller"), o.LogDir
+	if o.LogDir != "-" {
+		co.LogDir = filepath.Join(o.LogDir, "controller")
+	}
+	co.Log = o.Log
+	if o.Version != "" {
+		co.Version = o.Version
+	}
+	co.Source = func() (*config.Document, []config.Problem, error) {
+		doc, warnings, _, err := o.source(c.Provider)()
+		return doc, warnings, err
+	}
+	if o.Control != nil {
+		o.Control(&co)
+	}
+	if old := c.Controller; old != nil { // the nodes know it by its addresses
+		co.Listen, co.NATSListen = old.Addr().String(), old.NATSAddr()
+	}
+	started, err := controller.New(co)
+	if err != nil {
+		return err
+	}
+	if err := started.Start(); err != nil {
+		return errors.Join(err, started.Stop(context.Background()))
+	}
+	c.Controller = started
+	return nil
+}
+
+// join makes a node part of the cluster.
+func (c *Cluster) join(no *node.Options) error {
+	at := c.Controller.NATSAddr()
+	if c.options.Relays {
+		r, err := NewRelay(at)
+		if err != nil {
+			return err
+		}
+		c.Relays = append(c.Relays, r)
+		at = r.Addr()
+	}
+	no.NATSURL, no.NATSSecret = "nats://"+at, c.secret
+	return nil
+}
+
+// ControlURL is the base URL of the controller's API.
+func (c *Cluster) ControlURL() string { return "http://" + reachable(c.Controller.Addr().String()) }
+
+// WaitConverged waits until the controller sees that many live nodes, all of them
+// at the newest revision and following it. The error tells the last state.
+func (c *Cluster) WaitConverged(ctx context.Context, nodes int) error {
+	for {
+		doc := c.Controller.Status()
+		if n := converged(doc); n == nodes && n == len(doc.Nodes)-gone(doc) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not converged on %d nodes: config %+v, nodes %+v", nodes, doc.Config, doc.Nodes)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func converged(doc status.Document) (n int) {
+	for _, node := range doc.Nodes {
+		if node.State == status.Live && node.Revision == doc.Config.Revision && node.Mode == status.Leased {
+			n++
+		}
+	}
+	return n
+}
+
+func gone(doc status.Document) (n int) {
+	for _, node := range doc.Nodes {
+		if node.State == status.Gone {
+			n++
+		}
+	}
+	return n
+}
