@@ -15,7 +15,11 @@ const sealed = math.MinInt64
 // methods may be called at the same time. A caller whose now is behind another
 // caller's finds less in the bucket than there is, never more.
 type Bucket struct {
-	epoch       atomic.Pointer[epoch]
+	epoch atomic.Pointer[epoch]
+	until atomic.Int64 // the first moment at which all is refused; Never on its own
+	share              // what a bucket that is a part of a greater one has beside
+	_     [40]byte     // who reads the above shall not wait for those who count
+	count
 	configuring sync.Mutex
 }
 
@@ -24,16 +28,29 @@ type epoch struct {
 	spent atomic.Int64
 	_     [56]byte // who reads the meter shall not wait for those who spend
 	meter
+	low   int64 // in units: a level below rings the bell
+	start int64 // the first spent mark
 }
 
 // NewBucket returns a bucket that is full. One that shall begin empty is made
 // with the zero Params and configured afterwards.
 func NewBucket(now int64, p Params) *Bucket {
-	e := &epoch{meter: newMeter(now, p)}
-	e.spent.Store(e.full(0))
+	m := newMeter(now, p)
+	return newBucket(m, m.full(0))
+}
+
+func newBucket(m meter, spent int64) *Bucket {
 	b := new(Bucket)
-	b.epoch.Store(e)
+	b.until.Store(Never)
+	b.retryAfter.Store(Never)
+	b.publish(&epoch{meter: m, low: math.MinInt64}, spent)
 	return b
+}
+
+func (b *Bucket) publish(e *epoch, spent int64) {
+	e.start = spent
+	e.spent.Store(spent)
+	b.epoch.Store(e)
 }
 
 // Take takes one token, or none and says when to come back.
@@ -43,16 +60,23 @@ func (b *Bucket) Take(now int64) Decision { return b.TakeN(now, 1) }
 // below 1 costs nothing.
 func (b *Bucket) TakeN(now, n int64) Decision {
 	for {
+		until := b.until.Load() // before the epoch: see End
 		e := b.epoch.Load()
 		earned, rest := e.read(now)
 		cost := e.cost(n)
 		for spent := e.spent.Load(); spent != sealed; spent = e.spent.Load() {
 			level := e.level(earned, spent)
-			if max(level, 0) < cost {
-				return e.report(false, level, cost, rest)
+			if max(level, 0) < cost || now >= until {
+				return b.refuse(e, level, cost, rest, now >= until)
 			}
 			level -= cost
 			if e.spent.CompareAndSwap(spent, earned-level) {
+				if spill := earned - spent - e.burst; spill > 0 {
+					b.spilled.Add(spill * (finestUnit / e.unit))
+				}
+				if level < e.low {
+					b.ring()
+				}
 				return e.report(true, level, cost, rest)
 			}
 		}
@@ -77,11 +101,19 @@ func (b *Bucket) Refund(n int64) {
 // Peek is what Take would find, with nothing taken.
 func (b *Bucket) Peek(now int64) Decision {
 	for {
+		until := b.until.Load()
 		e := b.epoch.Load()
 		earned, rest := e.read(now)
 		if spent := e.spent.Load(); spent != sealed {
 			level := e.level(earned, spent)
-			return e.report(level >= e.unit, level, e.unit, rest)
+			d := e.report(level >= e.unit, level, e.unit, rest)
+			if now >= until {
+				d.OK, d.Remaining = false, 0
+			}
+			if !d.OK {
+				d.RetryAfter = min(d.RetryAfter, b.retryAfter.Load())
+			}
+			return d
 		}
 		runtime.Gosched()
 	}
@@ -94,9 +126,14 @@ func (b *Bucket) Configure(now int64, p Params) {
 	b.configuring.Lock()
 	defer b.configuring.Unlock()
 	old := b.epoch.Load()
-	e := &epoch{meter: old.next(now, p)}
+	b.replace(old, &epoch{meter: old.next(now, newMeter(now, p)), low: math.MinInt64}, 0)
+}
+
+// replace ends the epoch old and begins e with the same level and add units
+// more, cut to e's burst. The caller holds configuring.
+func (b *Bucket) replace(old, e *epoch, add int64) {
 	// From here to the last line racing calls spin: nothing slow in between.
 	spent := old.spent.Swap(sealed)
-	e.spent.Store(old.carry(spent, &e.meter))
-	b.epoch.Store(e)
+	b.taken += (spent - old.start) * (finestUnit / old.unit)
+	b.publish(e, max(old.carry(spent, &e.meter)-add, -e.burst))
 }

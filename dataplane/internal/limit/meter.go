@@ -126,12 +126,12 @@ func (m *meter) wait(missing int64, rest uint64) int64 {
 	return int64(min(w, uint64(Never)))
 }
 
-// next is the meter of p that goes on where m stands at now: the fraction of a
+// next is the meter n that goes on where m stands at now: the fraction of a
 // unit is carried over, so that frequent changes starve no slow rate and add
 // nothing to any. A moment before m's own origin counts as that origin: time
 // that was earned once is not earned again.
-func (m *meter) next(now int64, p Params) meter {
-	n := newMeter(max(now, m.origin), p)
+func (m *meter) next(now int64, n meter) meter {
+	n.origin = max(now, m.origin)
 	_, rest := m.read(n.origin)
 	// As tokens the fraction is rest / (den × unit) = rest / (tokenDen × 1e9).
 	// The quotient is below n.tokenDen × 1e9 / m.unit and fits.

@@ -142,7 +142,7 @@ func TestCarryRoundsDown(t *testing.T) {
 		m := newMeter(0, p)
 		m.rest = rapid.Uint64Range(0, m.den-1).Draw(t, "rest")
 		now := rapid.Int64Range(0, year).Draw(t, "now")
-		n := m.next(now, q)
+		n := m.next(now, newMeter(now, q))
 		earned, rest := m.read(now)
 		spent := earned - rapid.Int64Range(-1e13, m.burst).Draw(t, "level")
 		mark := m.carry(spent, &n)

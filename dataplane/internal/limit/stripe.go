@@ -68,7 +68,7 @@ func (st *stripe) refund(tag uint64) {
 func (st *stripe) configure(now int64, p Params) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	next := st.next(now, p)
+	next := st.next(now, newMeter(now, p))
 	for i := range st.sets {
 		for j := range st.sets[i] {
 			if s := &st.sets[i][j]; s.tag != 0 {

@@ -1,0 +1,393 @@
+// Package ledger is the leader's side of one limit of the cluster: it knows
+// which part of the limit each node can be holding at most, keeps what nobody
+// holds in a pool, and divides by demand. Pure: times and messages are arguments
+// and nothing is sent from here. Not safe for simultaneous use.
+//
+// The account of a node is what was handed to it minus what it said it handed
+// back: an upper bound of what it holds, whatever was lost on the way. What
+// keeps the sum of all accounts and the pool at the limit, exactly, is that every
+// change of one is a change of the other. See package quota and docs/MODEL.md.
+package ledger
+
+import (
+	"apiproxy.internal/shared/quota"
+)
+
+// Lead is how long a leader goes on without a confirmation that it still leads.
+// It is longer than the four to nine seconds that NATS takes to elect a new
+// Raft leader.
+const Lead = 15 * quota.Second
+
+// Takeover is what a new leader finds.
+type Takeover struct {
+	// Epoch is higher than that of every leader before, 1..2^32-1.
+	Epoch uint64
+	// Members are all nodes that may hold a part of the limit: the durable list.
+	// A node is on it before it is told to Join.
+	Members []string
+	// Hold is the longest Params.Reclaim that an earlier leader may have used;
+	// the present one counts anyway.
+	Hold int64
+	// New says that no leader ever was: nobody holds anything, and the pool may
+	// begin full.
+	New bool
+}
+
+// Ledger keeps the books of one limit.
+type Ledger struct {
+	params quota.Params
+	rate   int64 // of the limit
+	room   int64
+
+	term      uint64 // the newest given out
+	confirmed int64  // the newest moment at which this leader surely led
+	opened    int64  // when the newest term was given out
+	deposed   bool
+
+	members map[string]*member
+	order   []*member     // the same
+	held    quota.Holding // sum of members' held
+	unknown quota.Holding // reserved for members that have not been heard yet
+	unheard int           // how many those are
+	live    int           // members that keep books with us
+
+	level int64 // tokens in the pool
+	rest  int64 // of the last Earned
+	at    int64 // the pool has earned up to here
+
+	demand int64 // sum of members' demand
+	need   int64 // sum of members' need
+}
+
+// member is the account of one node.
+type member struct {
+	id          string
+	incarnation uint64
+	term        uint64 // of its books; 0 = the next report opens new ones
+	opened      int64  // when term was given out
+	live        bool   // it has confirmed term
+	unheard     bool   // after a takeover: what it holds is part of Ledger.unknown
+	aged        bool   // held is what remains without an answer
+	drop        bool   // it claimed too much: tell it to hand everything back
+	dead        int64  // proof of death came then; 0 = none
+
+	held quota.Holding // at most
+	gave quota.Sum
+	back quota.Sum
+
+	report   uint64 // Seq of the newest
+	answer   uint64 // Seq of the newest
+	said     int64  // when this leader sent its newest answer
+	promised int64  // until when the node may use its share by our answers
+	answered int64  // said, or when an earlier leader may have answered last
+	until    int64  // promised, or what an earlier leader may have promised
+
+	demand, need      int64
+	admitted, refused uint64
+	level             int64
+	over              bool // it was told a bound of what to keep
+}
+
+// New opens the books at time now.
+func New(now int64, p quota.Params, t Takeover) *Ledger {
+	l := &Ledger{
+		params: p, rate: p.Rate(), room: p.Room(),
+		term: t.Epoch << 32, confirmed: now, at: now,
+		members: make(map[string]*member),
+	}
+	if t.New {
+		l.level = l.room
+		return l
+	}
+	hold := max(t.Hold, p.Reclaim())
+	for _, id := range t.Members {
+		if m := l.add(id); m != nil {
+			m.unheard = true
+			m.answered = later(now, Lead) // by an earlier leader, at the latest
+			m.until = later(m.answered, quota.Stretch(hold))
+			l.unheard++
+		}
+	}
+	if l.unheard > 0 {
+		l.unknown = quota.Holding{Rate: l.rate, Room: l.room}
+	}
+	return l
+}
+
+func later(t, d int64) int64 {
+	if d > quota.Forever-max(t, 0) {
+		return quota.Forever
+	}
+	return t + d
+}
+
+func (l *Ledger) add(id string) *member {
+	if l.members[id] != nil {
+		return nil
+	}
+	m := &member{id: id}
+	l.members[id] = m
+	l.order = append(l.order, m)
+	return m
+}
+
+// Join lets a node take part that was written into the durable list of members.
+func (l *Ledger) Join(id string) { l.add(id) }
+
+// Confirm says that this leader surely led at the time at: the renewal of its
+// leadership that was begun then has succeeded. Only what was due by that time
+// is taken away from silent nodes; for another leader may keep their books.
+// Renew at once when Opening says so: a node waits for it.
+func (l *Ledger) Confirm(at int64) { l.confirmed = max(l.confirmed, at) }
+
+// Opening reports whether a node was told a new term and this leader was not
+// confirmed since.
+func (l *Ledger) Opening() bool { return l.opened > l.confirmed }
+
+// Leads reports whether answers may be given at now.
+func (l *Ledger) Leads(now int64) bool {
+	return !l.deposed && now < later(l.confirmed, Lead)
+}
+
+// Configure changes the limit. Counters are kept, nothing is refilled: a higher
+// rate or burst is free at once, a lower one takes effect as nodes hand back,
+// within a report and an answer, or when their lease ends.
+func (l *Ledger) Configure(now int64, p quota.Params) {
+	l.accrue(now)
+	for _, m := range l.order { // what was promised stays promised
+		if m.unheard {
+			m.until = max(m.until, later(m.answered, quota.Stretch(p.Reclaim())))
+		}
+	}
+	l.params, l.rate, l.room = p, p.Rate(), p.Room()
+	l.spill()
+}
+
+// free is what nobody holds. Below 0 in both parts while a lowered limit is
+// still held.
+func (l *Ledger) free() quota.Holding {
+	return quota.Holding{
+		Rate: l.rate - l.held.Rate - l.unknown.Rate,
+		Room: l.room - l.held.Room - l.unknown.Room,
+	}
+}
+
+// accrue lets the pool earn up to now.
+func (l *Ledger) accrue(now int64) {
+	if now <= l.at {
+		return
+	}
+	var earned int64
+	earned, l.rest = quota.Earned(l.free().Rate, now-l.at, l.rest)
+	l.at = now
+	l.level += earned
+	l.spill()
+}
+
+// spill drops the tokens for which there is no room.
+func (l *Ledger) spill() {
+	if most := max(l.free().Room, 0); l.level >= most {
+		l.level, l.rest = most, 0
+	}
+}
+
+// hold sets what m can be holding at most.
+func (l *Ledger) hold(m *member, h quota.Holding) {
+	l.held.Rate += h.Rate - m.held.Rate
+	l.held.Room += h.Room - m.held.Room
+	m.held = h
+}
+
+// Report books a report that node's incarnation sent and answers it. Without ok
+// there is nothing to say.
+func (l *Ledger) Report(now int64, id string, incarnation uint64, r quota.Report) (a quota.Answer, ok bool) {
+	r = r.Sane()
+	m := l.members[id]
+	if m == nil || !l.Leads(now) || incarnation < m.incarnation {
+		return a, false
+	}
+	if r.Term>>32 > l.term>>32 { // it keeps books with a later leader
+		l.deposed = r.Term>>32-l.term>>32 < 1<<20 // or it talks nonsense
+		return a, false
+	}
+	l.Tick(now)
+	if incarnation > m.incarnation { // whatever the one before held, it uses no more
+		l.close(m)
+		m.incarnation, m.report, m.dead = incarnation, 0, 0
+	}
+	if r.Seq <= m.report || m.dead > l.confirmed {
+		return a, false
+	}
+	m.report, m.dead = r.Seq, 0
+	if m.live && r.Term == m.term && !l.book(m, r) {
+		return a, false
+	}
+	switch {
+	case r.Last:
+		l.leave(m)
+		return a, false
+	case m.live && r.Term == m.term, m.term != 0 && r.Term == m.term && l.adopt(m, r):
+		return l.answer(now, m, r)
+	}
+	return l.open(now, m, r), true
+}
+
+// open begins new books with a node: it is told a new term, and what it says
+// in that term is where they begin.
+func (l *Ledger) open(now int64, m *member, r quota.Report) quota.Answer {
+	if m.live {
+		l.close(m)
+	}
+	if m.term == 0 {
+		l.term = max(l.term, r.Term) + 1
+		m.term, m.opened, m.answer = l.term, now, 0
+		l.opened = now
+	}
+	return l.promise(now, m, quota.Answer{Nonce: r.Nonce, Now: true, Drop: m.drop})
+}
+
+// promise completes an answer that is about to be sent.
+func (l *Ledger) promise(now int64, m *member, a quota.Answer) quota.Answer {
+	a.Term = m.term
+	a.Lease = l.params.Lease()
+	a.Every = l.params.Every()
+	m.said = now
+	m.promised = max(m.promised, later(now, quota.Stretch(l.params.Reclaim())))
+	m.answered, m.until = max(m.answered, m.said), max(m.until, m.promised)
+	return a
+}
+
+// adopt begins the books with what the node says it holds.
+//
+// Only a leader that was confirmed after it gave the term out may do that.
+// Another leader may have come: it counts on it that whoever is not in its books
+// is in nobody's, or was in the books of its predecessor when it took over.
+func (l *Ledger) adopt(m *member, r quota.Report) bool {
+	h := r.Holding()
+	if !h.Possible() || l.confirmed < m.opened {
+		return false
+	}
+	switch {
+	case m.unheard:
+		if h.Rate > quota.MaxRate-l.held.Rate || h.Room > quota.MaxRoom-l.held.Room {
+			return false
+		}
+		l.unknown.Rate = max(l.unknown.Rate-h.Rate, 0)
+		l.unknown.Room = max(l.unknown.Room-h.Room, 0)
+		l.hold(m, h)
+		l.heard(m)
+		m.answered, m.until = m.said, m.promised // it goes by our answers alone
+	case h.Rate > m.held.Rate || h.Room > m.held.Room:
+		m.term, m.drop = 0, true // more than is reserved for it: it was not dead, or a clock is broken
+		return false
+	default:
+		l.hold(m, h)
+	}
+	m.gave, m.back = r.Got, r.Back
+	m.refused = r.Refused // who waits now is not known
+	if r.Urgent {
+		m.refused--
+	}
+	m.live, m.aged, m.drop = true, false, false
+	l.live++
+	return true
+}
+
+// heard ends the reserve when all that it was for are known.
+func (l *Ledger) heard(m *member) {
+	m.unheard = false
+	if l.unheard--; l.unheard == 0 {
+		l.unknown = quota.Holding{}
+	}
+}
+
+// book takes in what a node hands back.
+func (l *Ledger) book(m *member, r quota.Report) bool {
+	p := r.Back.Minus(m.back)
+	if !p.Possible() || p.Rate > m.held.Rate || p.Room > m.held.Room {
+		return false
+	}
+	m.back = r.Back
+	l.hold(m, quota.Holding{Rate: m.held.Rate - p.Rate, Room: m.held.Room - p.Room})
+	l.level += p.Tokens
+	l.spill()
+	return true
+}
+
+// close ends the books with a node. What it can be holding stays reserved.
+func (l *Ledger) close(m *member) {
+	if m.live {
+		m.live = false
+		l.live--
+	}
+	m.term = 0
+	l.wants(m, 0, 0)
+}
+
+// leave books a node out that has handed everything back and takes nothing in.
+func (l *Ledger) leave(m *member) {
+	l.close(m)
+	l.forfeit(m, quota.Holding{})
+}
+
+// Dead says that a node's incarnation is proven dead, or was deleted by an
+// operator: its share is free, as soon as this leader is confirmed.
+func (l *Ledger) Dead(now int64, id string, incarnation uint64) {
+	if m := l.members[id]; m != nil && incarnation >= m.incarnation && m.dead == 0 {
+		m.incarnation = incarnation
+		m.dead = max(now, 1)
+		l.Tick(now)
+	}
+}
+
+// Forget removes a member that is Free, after it was removed from the durable
+// list.
+func (l *Ledger) Forget(id string) bool {
+	m := l.members[id]
+	if m == nil || m.live || m.unheard || m.held != (quota.Holding{}) {
+		return false
+	}
+	delete(l.members, id)
+	for i := range l.order {
+		if l.order[i] == m {
+			l.order = append(l.order[:i], l.order[i+1:]...)
+			break
+		}
+	}
+	return true
+}
+
+// Tick takes back what silent nodes cannot be holding any more. Call it a few
+// times a second, and after Confirm.
+func (l *Ledger) Tick(now int64) {
+	l.accrue(now)
+	if !l.Leads(now) {
+		return
+	}
+	due := min(now, l.confirmed)
+	for _, m := range l.order {
+		switch {
+		case m.dead != 0 && due >= m.dead, due >= m.until:
+			l.forfeit(m, quota.Holding{})
+		case !m.aged && !m.unheard && due >= later(m.answered, quota.Stretch(quota.Fresh)):
+			l.forfeit(m, m.held.Aged())
+		}
+	}
+}
+
+func (l *Ledger) forfeit(m *member, left quota.Holding) {
+	if m.live {
+		l.close(m)
+	}
+	m.aged = true
+	l.hold(m, left)
+	if m.unheard && left == (quota.Holding{}) {
+		l.heard(m)
+	}
+}
+
+func (l *Ledger) wants(m *member, demand, need int64) {
+	l.demand += demand - m.demand
+	l.need += need - m.need
+	m.demand, m.need = demand, need
+}

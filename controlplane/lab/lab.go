@@ -1,0 +1,21 @@
+// Package lab opens the pure limit machines of the leader to the simulator.
+// Nothing else may import it.
+package lab
+
+import (
+	"apiproxy.internal/controlplane/internal/ledger"
+	"apiproxy.internal/shared/quota"
+)
+
+type (
+	Ledger   = ledger.Ledger
+	Takeover = ledger.Takeover
+	Status   = ledger.Status
+	Account  = ledger.Account
+)
+
+// Lead is how long a leader goes on without a confirmation that it still leads.
+const Lead = ledger.Lead
+
+// NewLedger is ledger.New.
+func NewLedger(now int64, p quota.Params, t Takeover) *Ledger { return ledger.New(now, p, t) }
