@@ -1,5 +1,3 @@
-// Package lab opens the pure limit machines of the leader to the simulator.
-// Nothing else may import it.
 package lab
 
 import (

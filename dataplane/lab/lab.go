@@ -1,5 +1,3 @@
-// Package lab opens the pure limit machines of a node to the simulator. Nothing
-// else may import it.
 package lab
 
 import (

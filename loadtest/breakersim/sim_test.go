@@ -1,4 +1,4 @@
-package sim
+package breakersim
 
 import (
 	"math/rand/v2"
