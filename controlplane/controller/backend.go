@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"apiproxy.internal/controlplane/internal/configstore"
@@ -217,7 +218,22 @@ func (b backend) Ready() error {
 }
 
 // Subscribe delivers events.
-func (b backend) Subscribe(after uint64) (<-chan events.Event, func()) { return b.hub.Subscribe(after) }
+func (b backend) Subscribe(after uint64) (<-chan httpapi.Event, func()) {
+	in, unsubscribe := b.hub.Subscribe(after)
+	out := make(chan httpapi.Event)
+	left := make(chan struct{})
+	go func() {
+		defer close(out)
+		for e := range in {
+			select {
+			case out <- httpapi.Event(e):
+			case <-left:
+				return
+			}
+		}
+	}()
+	return out, sync.OnceFunc(func() { unsubscribe(); close(left) })
+}
 
 // foreseen words the errors of the store as the API knows them.
 func foreseen(err error) error {

@@ -1,54 +1,74 @@
 package config
 
 import (
-	"bytes"
 	"encoding/json"
+	"strconv"
+	"strings"
 )
 
-// ToJSON is a text of YAML or JSON as JSON, for what works on JSON alone. It is
-// read as Parse reads it, but for what only a document can get wrong: a name that
-// stands twice in an object stands twice in the outcome.
+// ToJSON brings an object, JSON if it begins with "{" and YAML otherwise, into
+// plain JSON without looking at what its fields mean: for a patch, which is no
+// document. Nulls stay, fields that are given twice are refused. err is Problems.
 func ToJSON(data []byte) ([]byte, error) {
 	tree, p := parseText(data)
 	if p != nil {
 		return nil, Problems{*p}
 	}
-	var out bytes.Buffer
-	tree.write(&out)
-	return out.Bytes(), nil
+	r := newReport()
+	plain := binder{r}.plain("", tree)
+	if tree.kind != kindObject {
+		r.problems = Problems{*wrongType(tree, "an object", "write `name: value` fields")}
+	}
+	if len(r.problems) > 0 {
+		sortByLine(r.problems)
+		return nil, r.problems
+	}
+	return json.Marshal(plain)
 }
 
-func (n *node) write(out *bytes.Buffer) {
-	text := func(s string) {
-		quoted, _ := json.Marshal(s) // a string always has a form
-		out.Write(quoted)
-	}
+// plain is a node in the types of encoding/json.
+func (b binder) plain(path string, n *node) any {
 	switch n.kind {
-	case kindNull:
-		out.WriteString("null")
+	case kindBool:
+		return n.text == "true"
+	case kindNumber:
+		return b.number(path, n)
 	case kindString:
-		text(n.text)
+		return n.text
 	case kindList:
-		out.WriteByte('[')
+		list := make([]any, len(n.items))
 		for i, item := range n.items {
-			if i > 0 {
-				out.WriteByte(',')
-			}
-			item.write(out)
+			list[i] = b.plain(path+"["+strconv.Itoa(i)+"]", item)
 		}
-		out.WriteByte(']')
+		return list
 	case kindObject:
-		out.WriteByte('{')
-		for i, f := range n.fields {
-			if i > 0 {
-				out.WriteByte(',')
-			}
-			text(f.key)
-			out.WriteByte(':')
-			f.value.write(out)
+		object := map[string]any{}
+		for _, f := range b.fields(path, n) {
+			object[f.key] = b.plain(child(path, f.key), f.value)
 		}
-		out.WriteByte('}')
-	default:
-		out.WriteString(n.text) // a number or a truth value
+		return object
 	}
+	return nil
+}
+
+// number writes a number of YAML with the same value as JSON does.
+func (b binder) number(path string, n *node) json.Number {
+	if json.Valid([]byte(n.text)) {
+		return json.Number(n.text)
+	}
+	b.lines[path] = n.line
+	negative := strings.HasPrefix(n.text, "-")
+	mantissa, decimals, err := parseDecimal(strings.TrimPrefix(n.text, "-"))
+	if err != nil {
+		b.unreadable(path, &Problem{Message: quote(n.text) + " " + err.Error(), Remedy: "write a plain decimal number"})
+		return "0"
+	}
+	text := strconv.FormatUint(mantissa, 10)
+	if decimals > 0 {
+		text += "e-" + strconv.Itoa(decimals)
+	}
+	if negative {
+		text = "-" + text
+	}
+	return json.Number(text)
 }

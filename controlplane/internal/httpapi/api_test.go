@@ -67,13 +67,17 @@ func TestCalls(t *testing.T) {
 
 		{"PATCH", "/api/v1/config", `{"rate_limit":{"global":{"rate":5}}}`, nil, 200, `{"revision":2}`, 1},
 		{"PATCH", "/api/v1/config", `{"rate_limit":{"global":{"rate":5}}}`, []string{"Content-Type: application/merge-patch+json"}, 200, `{"revision":2}`, 1},
+		{"PATCH", "/api/v1/config", "rate_limit:\n  global:\n    rate: 5\n", []string{"Content-Type: application/yaml"}, 200, `{"revision":2}`, 1},
+		{"PATCH", "/api/v1/config", "- 5\n", []string{"Content-Type: application/yaml"}, 400, "expected an object", 0},
+		{"PATCH", "/api/v1/config", `{"server":{"max_in_flight":5,"max_in_flight":6}}`, nil, 400, `"path":"server.max_in_flight"`, 0},
+		{"PATCH", "/api/v1/config", `{"server":{"max_in_flight":5}} {}`, nil, 400, `JSON`, 0},
 		{"PATCH", "/api/v1/config", `{"rate_limit":{"global":{"rate":5}}}`, put, 200, `{"revision":2}`, 1},
 		{"PATCH", "/api/v1/config", `{"rate_limit":{"global":{"rate":5}}}`, []string{`If-Match: "8"`}, 412, `"revision":1`, 0},
 		{"PATCH", "/api/v1/config", `{}`, nil, 200, `{"revision":1,"unchanged":true}`, 0},
 		{"PATCH", "/api/v1/config?wait=1s", `{}`, nil, 200, `{"revision":1,"unchanged":true,"nodes":3,"applied":3}`, 0},
 		{"PATCH", "/api/v1/config?dry_run=true", `{}`, nil, 200, `{"revision":1,"unchanged":true,"dry_run":true,"changes":[]}`, 0},
 		{"PATCH", "/api/v1/config", `{}`, []string{`If-Match: *`}, 200, `{"revision":1,"unchanged":true}`, 0},
-		{"PATCH", "/api/v1/config", `{"rate_limit":{"global":{"rate":-5}}}`, nil, 400, "rate_limit.global.rate", 0},
+		{"PATCH", "/api/v1/config", `{"rate_limit":{"global":{"rate":-5}}}`, nil, 400, `nothing was changed: rate_limit.global.rate`, 0},
 
 		{"GET", "/api/v1/config/revisions", "", nil, 200, `{"revisions":[{"revision":1,"time":"2026-11-01T12:00:00Z","author":"controller","reason":"first start"}]}`, 0},
 		{"GET", "/api/v1/config/revisions/1", "", nil, 200, `{"revision":1,"time":"2026-11-01T12:00:00Z","author":"controller","reason":"first start","config":{"revision":1,`, 0},
@@ -149,10 +153,11 @@ func TestCalls(t *testing.T) {
 		{"OPTIONS", "/api/v1/config", "", nil, 405, "GET, HEAD, PATCH, PUT", 0},
 		{"BREW", "/api/v1/config", "", nil, 405, "GET, HEAD, PATCH, PUT", 0},
 	}
+	s := start(t, nil)
 	for _, row := range rows {
 		name := fmt.Sprintf("%s %s %q %v", row.method, row.path, row.body, row.head)
 		t.Run(name, func(t *testing.T) {
-			s := start(t, nil)
+			s.fake = newFake()
 			got := s.do(t, row.method, row.path, row.body, row.head...)
 			if got.status != row.status || !strings.Contains(got.body, row.want) {
 				t.Errorf("got  %d %s\twant %d %s", got.status, got.body, row.status, row.want)

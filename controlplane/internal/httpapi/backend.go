@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"apiproxy.internal/controlplane/internal/events"
 	"apiproxy.internal/shared/config"
 	"apiproxy.internal/shared/status"
 )
@@ -35,9 +34,9 @@ type Backend interface {
 	// Revision is one of them with its Config, or ErrUnknown.
 	Revision(ctx context.Context, n uint64) (Revision, error)
 
-	// Merge is the document that a merge patch (RFC 7396) makes of another one; the
-	// patch is JSON if it begins with "{" and YAML otherwise. What is wrong with the
-	// patch or with its outcome is config.Problems.
+	// Merge is the document that a merge patch (RFC 7396) makes of another one. The
+	// patch is a JSON object without duplicate fields; what is wrong with its outcome
+	// is config.Problems.
 	Merge(old *config.Document, patch []byte) (merged *config.Document, warnings []config.Problem, err error)
 	// Diff is how two documents differ, by path.
 	Diff(from, to *config.Document) []Difference
@@ -119,4 +118,8 @@ type Share struct {
 }
 
 // Event is something that happened in the cluster.
-type Event = events.Event
+type Event struct {
+	ID   uint64          // grows; never 0
+	Name string          // breaker, config_published, config_applied, node_joined, node_left or limit_exhausted
+	Data json.RawMessage // an object with "time"
+}

@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -81,9 +83,26 @@ func (s *Server) patchConfig(ctx context.Context, _ *patchInput) (*published, er
 	if problem != nil {
 		return nil, s.fail(ctx, problem)
 	}
+	patch, err := config.ToJSON(text)
+	if err != nil {
+		return nil, s.fail(ctx, err)
+	}
 	return s.publish(ctx, match, func(current Revision) (*config.Document, []config.Problem, error) {
-		return s.options.Backend.Merge(current.Config, text)
+		doc, warnings, err := s.options.Backend.Merge(current.Config, patch)
+		if problems, ok := errors.AsType[config.Problems](err); ok {
+			err = withoutLines(problems)
+		}
+		return doc, withoutLines(warnings), err
 	})
+}
+
+// withoutLines drops the lines of a text that the client has never seen.
+func withoutLines(problems config.Problems) config.Problems {
+	problems = slices.Clone(problems)
+	for i := range problems {
+		problems[i].Line = 0
+	}
+	return problems
 }
 
 // Entry is one line of the history.

@@ -57,9 +57,9 @@ func TestEvents(t *testing.T) {
 	if s.after != 41 {
 		t.Errorf("subscribed after %d", s.after)
 	}
-	s.events <- Event{ID: 42, Name: "breaker", Data: json.RawMessage("{\n \"time\": \"2026-11-01T12:00:00Z\",\n \"provider\": \"zerion\"}")}
-	s.events <- Event{ID: 43, Name: "broken", Data: json.RawMessage("{")}
-	s.events <- Event{ID: 44, Name: "node_left", Data: json.RawMessage(`{"time":"2026-11-01T12:00:01Z"}`)}
+	s.events <- Event{42, "breaker", json.RawMessage("{\n \"time\": \"2026-11-01T12:00:00Z\",\n \"provider\": \"zerion\"}")}
+	s.events <- Event{43, "broken", json.RawMessage("{")}
+	s.events <- Event{44, "node_left", json.RawMessage(`{"time":"2026-11-01T12:00:01Z"}`)}
 	want := "id: 42\nevent: breaker\ndata: {\"time\":\"2026-11-01T12:00:00Z\",\"provider\":\"zerion\"}\n"
 	if got := block(t, from); got != want {
 		t.Errorf("%q, want %q", got, want)

@@ -17,7 +17,8 @@ import (
 
 const token = "s3cret-canary-token"
 
-// server is an API with a fake cluster behind a real listener.
+// server is an API behind a real listener. It is its own backend, so that a test
+// may replace the fake cluster between two requests.
 type server struct {
 	*fake
 	api  *Server
@@ -37,7 +38,7 @@ func start(t *testing.T, change func(*Options)) *server {
 	s := &server{fake: newFake(), log: &lines{}, seen: make(chan observed, 1000)}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	options := Options{
-		Backend: s.fake, Page: page{}, Token: token, Version: "test", Log: log,
+		Backend: s, Page: page{}, Token: token, Version: "test", Log: log,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = io.WriteString(w, "api_proxy_control_up 1\n")

@@ -19,11 +19,11 @@ func TestOneWriterWins(t *testing.T) {
 	s := start(t, nil)
 	same := string(config.Default().JSON())
 	for round := range 20 {
-		body := same
 		base := s.revision()
 		var won, lost atomic.Int32
 		var wg sync.WaitGroup
 		for i := range 8 {
+			body := same
 			if round%2 == 0 {
 				body = fmt.Sprintf(`{"server":{"max_in_flight":%d}}`, 1000*round+i+1)
 			}
@@ -47,11 +47,12 @@ func TestOneWriterWins(t *testing.T) {
 
 // A change without a revision is made again on top of whatever came in between.
 func TestConflictsAreRetriedInside(t *testing.T) {
+	s := start(t, nil)
 	for _, row := range []struct{ method, path, body string }{
 		{"PUT", "/api/v1/limits/global", `{"rate":5}`},
 		{"PATCH", "/api/v1/config", `{"rate_limit":{"global":{"rate":5}}}`},
 	} {
-		s := start(t, nil)
+		s.fake = newFake()
 		s.between = func() { s.do(t, "PUT", "/api/v1/limits/per_ip", `{"rate":7}`) }
 		got := s.do(t, row.method, row.path, row.body)
 		if got.status != 200 || got.json(t)["revision"] != 3.0 {
@@ -97,6 +98,7 @@ func TestWaitForNobody(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
+	s := start(t, nil)
 	reads := []string{"/api/v1/config", "/api/v1/config/revisions", "/api/v1/config/revisions/1", "/api/v1/limits", "/api/v1/nodes", "/api/v1/breakers"}
 	for _, row := range []struct {
 		fail   error
@@ -108,7 +110,7 @@ func TestFailures(t *testing.T) {
 		{fmt.Errorf("%w: 12 bytes free", ErrFull), 507, "12 bytes free"},
 		{errors.New("canary of the inside"), 500, "its log says why"},
 	} {
-		s := start(t, nil)
+		s.fake = newFake()
 		s.fail = row.fail
 		for _, w := range writes {
 			got := s.do(t, w.method, w.path, w.body, "If-Match: *")
