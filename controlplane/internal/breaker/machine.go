@@ -100,6 +100,7 @@ type Machine struct {
 	waitFor time.Time       // for the missing, at most
 	judgeAt time.Time       // with some missing
 	deals   uint64
+	recall  time.Time // until then unused permits are not renewed
 }
 
 // Restored is what a new leader finds.

@@ -52,16 +52,13 @@ func (m *Machine) Outstanding(now time.Time) uint64 {
 // deal gives free permits to nodes, and returns who got some: first to those
 // that want them, one each and those first that had none for longest; then to
 // nodes drawn by lot that have none, so that a request finds one wherever it
-// comes. A permit that is not used soon goes on to another node.
+// comes. A want that cannot be met recalls the permits that lie unused: they
+// are not renewed until all of them have ended, even if the want ends before.
 func (m *Machine) deal(now time.Time) []string {
 	if m.state != wire.BreakerHalfOpen || len(m.missing) > 0 {
 		return nil
 	}
-	free := m.free(now)
-	if free == 0 {
-		return nil
-	}
-	ready := m.ready(now)
+	free, ready := m.free(now), m.ready(now)
 	var got []string
 	give := func(n *node) {
 		m.deals++
@@ -82,6 +79,12 @@ func (m *Machine) deal(now time.Time) []string {
 				give(n)
 			}
 		}
+	}
+	if free == 0 {
+		if slices.ContainsFunc(ready, func(n *node) bool { return n.wanting() > 0 }) {
+			m.recall = now.Add(wire.PermitLease)
+		}
+		return got
 	}
 	m.random.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
 	for _, n := range ready {
@@ -113,21 +116,14 @@ func (m *Machine) ready(now time.Time) []*node {
 
 // Probes is what an answer at now to the last report of node id tells of this
 // breaker, but for the provider's name. It is told again until the node knows of
-// all permits, and to renew unused ones as long as nobody else wants them.
+// all permits, and to renew unused ones as long as nobody waits for one.
 func (m *Machine) Probes(now time.Time, id string) (p wire.Probes, ok bool) {
 	n := m.nodes[id]
 	if n == nil || n.Epoch != m.epoch || n.granted == n.evidence.Done {
 		return p, false
 	}
-	if n.granted == n.evidence.Granted && (m.state != wire.BreakerHalfOpen || n.Draining || m.inDemand(now, n)) {
+	if n.granted == n.evidence.Granted && (m.state != wire.BreakerHalfOpen || n.Draining || now.Before(m.recall)) {
 		return p, false
 	}
 	return wire.Probes{Generation: m.gen, Granted: n.granted}, true
-}
-
-// inDemand says that a node other than n waits for a permit and none is free.
-func (m *Machine) inDemand(now time.Time, n *node) bool {
-	return m.free(now) == 0 && slices.ContainsFunc(m.ready(now), func(other *node) bool {
-		return other != n && other.wanting() > 0
-	})
 }

@@ -206,3 +206,25 @@ func TestPermitsOfAnEndedPhaseAreTold(t *testing.T) {
 		t.Error("told once more")
 	}
 }
+
+// A want is shorter than a lease. The permits that it recalled end all the same,
+// so that the next request has another chance; else they would stay for ever
+// where no request comes.
+func TestAWantThatEndedStillRecalls(t *testing.T) {
+	b := half(t, 1)
+	b.tells("a", wire.Evidence{})
+	b.tells("a", wire.Evidence{Granted: 1})
+	b.tells("b", wire.Evidence{Wants: 1})
+	b.now = at(0.8)
+	b.tells("b", wire.Evidence{})
+	b.tells("a", wire.Evidence{Granted: 1})
+	if b.granted("a") != 0 {
+		t.Error("renewed before it could end")
+	}
+	b.now = at(1)
+	b.tells("b", wire.Evidence{})
+	b.tells("a", wire.Evidence{Granted: 1, Done: 1})
+	if b.granted("a")+b.granted("b") == 0 {
+		t.Error("nobody has it now")
+	}
+}
