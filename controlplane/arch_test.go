@@ -18,10 +18,12 @@ const (
 // cores are the pure packages, each with what it may import beside the standard
 // library.
 var cores = map[string][]string{
-	"breaker":  {shared + "wire"},
-	"ledger":   {shared + "quota"},
-	"rollout":  nil,
-	"overview": {shared + "config", shared + "latency", shared + "status", shared + "wire"},
+	"breaker":    {shared + "wire"},
+	"kv":         nil,
+	"ledger":     {shared + "quota"},
+	"membership": {shared + "status", shared + "wire"},
+	"overview":   {shared + "config", shared + "latency", shared + "status", shared + "wire"},
+	"rollout":    nil,
 }
 
 func TestImports(t *testing.T) {
@@ -65,6 +67,16 @@ func TestImports(t *testing.T) {
 			Packages: []string{module + "..."}, Except: []string{internal + "httpapi"},
 			Forbid:  []string{"github.com/danielgtaylor/..."},
 			Because: "one place to change the library that describes the API",
+		},
+		{
+			Packages: []string{internal + "configstore"},
+			Forbid:   []string{"..."}, Allow: []string{"std", internal + "kv", shared + "..."},
+			Because: "the configuration service is tried over any bucket, without NATS and HTTP",
+		},
+		{
+			Packages: []string{module + "..."}, Except: []string{module + "linear", internal + "kv/kvtest"},
+			Forbid: []string{module + "linear", internal + "kv/kvtest", "github.com/anishathalye/porcupine"}, Deep: true,
+			Because: "suites and the judge of histories are for tests, not for programs",
 		},
 		{
 			Packages: []string{module + "statusview"},

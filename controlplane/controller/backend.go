@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -143,16 +144,21 @@ func (backend) Diff(from, to *config.Document) []httpapi.Difference {
 // Nodes are the nodes and their shares.
 func (b backend) Nodes(context.Context) (all []httpapi.Node, _ error) {
 	b.ask(func(l *leader.Leader, now time.Time) {
+		shares := l.Shares(now)
 		for _, n := range l.Status(now).Nodes {
-			all = append(all, httpapi.Node{Node: n, Shares: map[string]httpapi.Share{}})
+			node := httpapi.Node{Node: n, Shares: map[string]httpapi.Share{}}
+			for name, s := range shares[n.ID] {
+				node.Shares[strings.TrimPrefix(name, wire.ProviderLimit(""))] = httpapi.Share(s)
+			}
+			all = append(all, node)
 		}
 	})
 	return all, nil
 }
 
 // ConfirmDeath takes an operator's word that a node is dead.
-func (b backend) ConfirmDeath(_ context.Context, node, author, reason string) (err error) {
-	b.ask(func(l *leader.Leader, now time.Time) { err = l.Confirm(now, node, author, reason) })
+func (b backend) ConfirmDeath(_ context.Context, node, _, _ string) (err error) {
+	b.ask(func(l *leader.Leader, now time.Time) { err = l.Confirm(now, node) })
 	switch {
 	case errors.Is(err, leader.ErrUnknownNode):
 		return fmt.Errorf("%w: no node has the id %q", httpapi.ErrUnknown, node)

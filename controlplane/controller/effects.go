@@ -25,13 +25,16 @@ type effects struct {
 	hub     *events.Hub
 	metrics *metrics.Metrics
 	log     *slog.Logger
+	prober  *prober.Prober
 	queue   chan func(context.Context)
+	renew   chan struct{}
 	loop    func() *leader.Loop
 }
 
 const (
 	maxQueue  = 1024
 	storeTime = 3 * time.Second // for one write
+	probeTime = time.Second     // for a node to say who it is
 )
 
 // work stores what is queued until ctx ends, and then what is left.
@@ -91,16 +94,33 @@ func (e *effects) DropHold(provider string) {
 
 func (e *effects) WriteMember(m wire.Member) {
 	e.store("member", m.Node, func(ctx context.Context) error {
-		_, err := e.broker.Bucket(wire.MembersBucket).Put(ctx, m.Node, wire.Encode(m))
-		return err
+		if _, err := e.broker.Bucket(wire.MembersBucket).Put(ctx, m.Node, wire.Encode(m)); err != nil {
+			return err
+		}
+		e.loop().Offer(func(l *leader.Leader, _ time.Time) { l.MemberStored(m.Node) })
+		return nil
 	})
+}
+
+func (e *effects) DropMember(node string) {
+	e.store("end of a member", node, func(ctx context.Context) error {
+		return e.broker.Bucket(wire.MembersBucket).Delete(ctx, node)
+	})
+}
+
+// Renew asks for a renewal of the leadership now.
+func (e *effects) Renew() {
+	select {
+	case e.renew <- struct{}{}:
+	default: // one is asked for already
+	}
 }
 
 // Probe asks in the background and reports back to the leader.
 func (e *effects) Probe(p membership.Probe) {
 	go func() {
-		result := prober.Probe(context.Background(), p)
-		e.loop().Offer(func(l *leader.Leader, now time.Time) { l.Probed(now, p, result) })
+		found, incarnation := e.prober.Probe(context.Background(), p)
+		e.loop().Offer(func(l *leader.Leader, now time.Time) { l.Probed(now, p, found, incarnation) })
 	}()
 }
 

@@ -11,6 +11,7 @@ import (
 	"apiproxy.internal/controlplane/internal/kv"
 	"apiproxy.internal/controlplane/internal/leader"
 	"apiproxy.internal/controlplane/internal/metrics"
+	"apiproxy.internal/controlplane/internal/prober"
 	"apiproxy.internal/shared/status"
 	"apiproxy.internal/shared/wire"
 )
@@ -35,13 +36,16 @@ func (c *Controller) lead(ctx context.Context) error {
 	}
 	c.effects = &effects{
 		broker: c.broker, holds: c.store, hub: c.hub, metrics: c.metrics, log: c.log,
-		queue: make(chan func(context.Context), maxQueue), loop: c.loop.Load,
+		prober: prober.New(probeTime), queue: make(chan func(context.Context), maxQueue), renew: make(chan struct{}, 1), loop: c.loop.Load,
 	}
 	c.tasks.Go(func() { c.effects.work(c.running) })
 	l := leader.New(time.Now(), r, c.effects)
 	loop := leader.Run(l)
 	c.loop.Store(loop)
 	c.ask(func(l *leader.Leader, now time.Time) { configure(l, now, current) })
+	if err := c.confirm(); err != nil {
+		return err
+	}
 	if err := c.broker.OnReport(c.report); err != nil {
 		return err
 	}
@@ -124,6 +128,7 @@ func (c *Controller) renew() {
 		case <-c.running.Done():
 			return
 		case <-t.C:
+		case <-c.effects.renew:
 		}
 		if err := c.confirm(); errors.Is(err, kv.ErrConflict) {
 			c.failed <- errors.New("another controller has taken the lead; run one controller for each NATS")
@@ -137,11 +142,14 @@ func (c *Controller) renew() {
 func (c *Controller) confirm() error {
 	ctx, cancel := context.WithTimeout(c.running, storeTime)
 	defer cancel()
-	epoch := uint64(0)
+	began, epoch := time.Now(), uint64(0)
 	c.ask(func(l *leader.Leader, _ time.Time) { epoch = l.Epoch() })
 	err := c.lock.Renew(ctx, c.leadership(epoch))
 	if errors.Is(err, kv.ErrConflict) {
 		err = c.lock.Acquire(ctx, c.leadership(epoch))
+	}
+	if err == nil {
+		c.ask(func(l *leader.Leader, now time.Time) { l.Confirmed(began, now) })
 	}
 	return err
 }

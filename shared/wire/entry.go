@@ -46,8 +46,9 @@ type Member struct {
 	Node        string    `json:"node"`
 	Incarnation string    `json:"incarnation"`
 	Address     string    `json:"address"`
+	TLS         bool      `json:"tls,omitempty"` // of that address
 	Version     string    `json:"version"`
 	State       string    `json:"state"` // status.Live, Draining or Gone
 	Time        time.Time `json:"time"`
-	Reason      string    `json:"reason,omitempty"` // how it is known, for Gone
+	Reason      string    `json:"reason,omitempty"` // how it is known, for Gone; "silent" is no proof
 }

@@ -1,6 +1,9 @@
 package wire
 
-import "apiproxy.internal/shared/latency"
+import (
+	"apiproxy.internal/shared/latency"
+	"apiproxy.internal/shared/quota"
+)
 
 // Report is what a node tells the leader: every 50 ms, and at once when
 // something cannot wait. A report lost, late, doubled or overtaken does no harm:
@@ -14,11 +17,18 @@ type Report struct {
 	Epoch       uint64 `json:"epoch"` // of the newest leader that the node obeys; 0 = none yet
 	State       string `json:"state"` // status.Live or Draining; Gone is the last word of a node that stops
 
-	Revision uint64     `json:"rev"`               // of the configuration in force; 0 = none published
-	Refused  *Refusal   `json:"refused,omitempty"` // the newest published revision that the node could not apply
-	Breakers []Evidence `json:"brk,omitempty"`
-	Stats    *Stats     `json:"stats,omitempty"` // about once a second, and in the first report
+	Revision uint64                  `json:"rev"`               // of the configuration in force; 0 = none published
+	Refused  *Refusal                `json:"refused,omitempty"` // the newest published revision that the node could not apply
+	Breakers []Evidence              `json:"brk,omitempty"`
+	Limits   map[string]quota.Report `json:"lim,omitempty"`   // by GlobalLimit or ProviderLimit
+	Stats    *Stats                  `json:"stats,omitempty"` // about once a second, and in the first report
 }
+
+// GlobalLimit names the limit of all requests together.
+const GlobalLimit = "global"
+
+// ProviderLimit names the limit of one provider.
+func ProviderLimit(provider string) string { return "per_provider/" + provider }
 
 // Refusal is why a node did not apply a revision.
 type Refusal struct {
@@ -36,8 +46,9 @@ type Answer struct {
 	Nodes       int    `json:"nodes"` // that are live or suspect
 	// Breakers are the entries that the node has not applied yet by its report; it
 	// mostly sees them in the bucket first.
-	Breakers []NamedEntry `json:"brk,omitempty"`
-	Probes   []Probes     `json:"probes,omitempty"`
+	Breakers []NamedEntry            `json:"brk,omitempty"`
+	Probes   []Probes                `json:"probes,omitempty"`
+	Limits   map[string]quota.Answer `json:"lim,omitempty"` // by GlobalLimit or ProviderLimit
 	// Rejected says why the node may not take part; empty if it may.
 	Rejected string `json:"rejected,omitempty"`
 }

@@ -22,7 +22,6 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,14 +97,14 @@ func Decode[T Message](data []byte) (T, error) {
 	if len(data) > MaxMessage {
 		return m, fmt.Errorf("wire: %d bytes are more than a message may have", len(data))
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if err := dec.Decode(&m); err != nil {
-		return m, fmt.Errorf("wire: not a %T: %w", m, err)
-	}
-	if v := m.version(); v < 1 {
-		return m, fmt.Errorf("wire: a %T without a version", m)
-	} else if v > Version {
+	err := json.Unmarshal(data, &m)
+	// The version first: a newer message may have a field of another type.
+	if v := m.version(); v > Version {
 		return m, fmt.Errorf("wire: %T of version %d: %w", m, v, ErrVersion)
+	} else if err != nil {
+		return m, fmt.Errorf("wire: not a %T: %w", m, err)
+	} else if v < 1 {
+		return m, fmt.Errorf("wire: a %T without a version", m)
 	}
 	return m, nil
 }

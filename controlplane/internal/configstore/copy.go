@@ -73,7 +73,7 @@ func readCopy(data []byte) (copied, error) {
 		return c, err
 	}
 	if c.Revision == 0 {
-		if len(c.Config) > 0 {
+		if len(c.Config) > 0 && string(c.Config) != "null" {
 			return c, errors.New("a configuration without a revision")
 		}
 		return c, nil // an epoch or a hold came first

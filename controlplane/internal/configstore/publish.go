@@ -107,16 +107,23 @@ func (s *Store) Restore(ctx context.Context, revision uint64, change Change) (Pu
 	return s.Publish(ctx, change, func(Published) (*config.Document, error) { return old.Document, nil })
 }
 
-// Republish publishes the current configuration as a new revision: AtLeast says
-// when.
-func (s *Store) Republish(ctx context.Context, reason string) (Published, error) {
-	return s.Publish(ctx, Change{Author: "controller", Reason: reason}, func(now Published) (*config.Document, error) {
-		if now.Revision == 0 {
-			return nil, ErrNone
+// Raise publishes the current configuration again, as a higher revision than any
+// that AtLeast has heard of. If it is that already, or there is none, Raise does
+// nothing and returns false.
+func (s *Store) Raise(ctx context.Context, reason string) (Published, bool, error) {
+	p, err := s.Publish(ctx, Change{Author: "controller", Reason: reason}, func(now Published) (*config.Document, error) {
+		if now.Revision == 0 || now.Revision+1 == s.next() {
+			return nil, errEnough
 		}
 		return now.Document, nil
 	})
+	if errors.Is(err, errEnough) {
+		return p, false, nil
+	}
+	return p, err == nil, err
 }
+
+var errEnough = errors.New("nothing to do")
 
 // clean makes text fit for a log line and a table.
 func clean(text string) string {

@@ -86,7 +86,8 @@ type Store struct {
 
 // Open reads the file copy and brings it and the bucket together. It publishes
 // only if the bucket has lost something that the copy has, or holds something that
-// cannot be read. A configuration of a newer program is an error, and untouched.
+// is no message. A message of a newer version is an error, and untouched; so is a
+// document with settings that this program does not know, which is told as damage.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -114,7 +115,7 @@ func (s *Store) reunite(ctx context.Context) error {
 	switch {
 	case kept.Revision == 0 && found.Revision == 0:
 		return nil
-	case !behind && found.damage == nil:
+	case !behind && (found.damage == nil || errors.Is(found.damage, errInvalid)):
 		s.keep(ctx)
 		return nil
 	}
@@ -201,10 +202,17 @@ func (s *Store) Revision(ctx context.Context, n uint64) (Published, error) {
 	return Published{}, fmt.Errorf("configstore: %w: %d", ErrNoRevision, n)
 }
 
+// maxRevision keeps a nonsensical report from using up the numbers. JSON readers
+// that know only floating point can still tell such revisions apart.
+const maxRevision = 1 << 52
+
 // AtLeast tells the store of a revision that somebody has: the next one will be
-// higher. It reports whether that was news; then the current configuration must be
-// published again, or whoever has the higher revision takes it for an old one.
+// higher. It reports whether that was news; then call Raise, or whoever has the
+// higher revision takes the current one for an old one. Nonsense is ignored.
 func (s *Store) AtLeast(revision uint64) (higher bool) {
+	if revision > maxRevision {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	higher = revision > s.highest
@@ -221,14 +229,18 @@ func Decode(value []byte) (Published, error) {
 	}
 	doc, _, err := config.Parse(m.Config)
 	if err != nil {
-		return Published{}, fmt.Errorf("revision %d is not a valid configuration: %w", m.Revision, err)
+		return Published{}, fmt.Errorf("revision %d: %w: %w", m.Revision, errInvalid, err)
 	}
-	if m.Revision == 0 {
-		return Published{}, errors.New("a configuration without a revision")
+	if m.Revision == 0 || m.Revision > maxRevision {
+		return Published{}, errors.New("a configuration without a sensible revision")
 	}
 	doc.Revision = m.Revision
 	return Published{m.Revision, m.Time, m.Author, m.Reason, doc}, nil
 }
+
+// errInvalid is an entry in order whose document this program does not accept: that
+// of a program with more settings, before this one was put back in its place.
+var errInvalid = errors.New("not a valid configuration")
 
 // found is the newest revision that can be read, zero if there is none, and where
 // compare-and-set begins.
@@ -256,6 +268,9 @@ func (s *Store) newest(ctx context.Context) (found, error) {
 		return f, nil
 	}
 	s.tell(e.Seq, f.damage)
+	if m, err := wire.Decode[wire.ConfigEntry](e.Value); err == nil {
+		s.AtLeast(m.Revision)
+	}
 	return f, s.lastGood(ctx, &f)
 }
 

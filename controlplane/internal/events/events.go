@@ -14,6 +14,7 @@ const (
 	ConfigApplied   = "config_applied"
 	NodeJoined      = "node_joined"
 	NodeLeft        = "node_left"
+	NodeRefused     = "node_refused" // a process that uses the id of another
 	LimitExhausted  = "limit_exhausted"
 )
 

@@ -19,7 +19,7 @@ func (l *Leader) configureBreakers(now time.Time) {
 			b.Configure(c)
 			continue
 		}
-		r := breaker.Restored{Epoch: l.epoch, Nodes: l.members.Live()}
+		r := breaker.Restored{Epoch: l.epoch, Nodes: l.restoredMembers()}
 		if e, ok := l.restored.Breakers[name]; ok {
 			r.Entry = &e
 		}
@@ -33,7 +33,7 @@ func (l *Leader) configureBreakers(now time.Time) {
 }
 
 func breakerConfig(c config.CircuitBreaker, t config.Timeout) breaker.Config {
-	attempt := time.Duration(t.Connect + t.Send + t.Read)
+	attempt := time.Duration(t.Connect+t.Send+t.Read) * 9 / 8 // a node's deadlines come up to an eighth late
 	if t.Total > 0 {
 		attempt = min(attempt, time.Duration(t.Total))
 	}
@@ -59,7 +59,7 @@ func (l *Leader) breaker(now time.Time, name string, eff breaker.Effect) {
 	}
 	for _, id := range eff.Answer {
 		if n := l.nodes[id]; n != nil {
-			l.answer(now, n, true)
+			l.answer(now, n, nil, true)
 		}
 	}
 }

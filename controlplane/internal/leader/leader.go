@@ -9,9 +9,11 @@ import (
 
 	"apiproxy.internal/controlplane/internal/breaker"
 	"apiproxy.internal/controlplane/internal/events"
+	"apiproxy.internal/controlplane/internal/ledger"
 	"apiproxy.internal/controlplane/internal/membership"
 	"apiproxy.internal/controlplane/internal/rollout"
 	"apiproxy.internal/shared/config"
+	"apiproxy.internal/shared/quota"
 	"apiproxy.internal/shared/status"
 	"apiproxy.internal/shared/wire"
 )
@@ -21,13 +23,15 @@ import (
 type Effects interface {
 	// Answer sends an answer to a node. One that is lost does no harm.
 	Answer(node string, a wire.Answer)
-	// WriteBreaker and DropHold and WriteMember store something, in the order of
-	// the calls.
+	// WriteBreaker, DropHold, WriteMember and DropMember store something, in the
+	// order of the calls. WriteMember is followed by Leader.MemberStored.
 	WriteBreaker(provider string, e wire.BreakerEntry)
 	DropHold(provider string)
 	WriteMember(m wire.Member)
-	// Probe finds out whether an incarnation still lives at its address and
-	// reports that by Leader.Probed.
+	DropMember(node string)
+	// Renew renews the leadership at once, and calls Leader.Confirmed.
+	Renew()
+	// Probe finds out who lives at an address, and calls Leader.Probed.
 	Probe(p membership.Probe)
 	// Event announces something; data has a "time".
 	Event(name string, data any)
@@ -38,25 +42,33 @@ type Effects interface {
 // Leader is what a leader knows. Not safe for simultaneous use: see Loop. Times
 // come from time.Now, with their monotonic clock.
 type Leader struct {
-	effects Effects
-	epoch   uint64
-	random  func() uint64
-
-	members  *membership.Members
-	rollout  *rollout.Rollout
-	nodes    map[string]*node
-	breakers map[string]*breaker.Machine
+	effects  Effects
 	restored Restored
+	epoch    uint64
+	began    time.Time
+
+	members   membership.Members
+	forgotten map[string]bool // gone for long; deleted when they hold nothing
+	rollout   *rollout.Rollout
+	nodes     map[string]*node
+	breakers  map[string]*breaker.Machine // by provider
+	limits    map[string]*ledger.Ledger   // by name on the wire
+	refusing  map[string]refusing         // by the same
 
 	doc    *config.Document // in force; nil = none
 	origin status.Config
+
+	ticks int
 }
 
-// node is the last that a node said.
+// node is the newest incarnation of a node and the last that it said.
 type node struct {
-	last     wire.Report
-	stats    *wire.Stats
-	answered time.Time
+	incarnation string
+	ordinal     uint64 // of the incarnation
+	stored      bool   // the node is in the durable list of members
+	last        wire.Report
+	stats       *wire.Stats
+	answered    time.Time
 }
 
 // Restored is what a leader finds when it begins.
@@ -70,16 +82,36 @@ type Restored struct {
 // New begins to lead at now.
 func New(now time.Time, r Restored, e Effects) *Leader {
 	l := &Leader{
-		effects:  e,
-		epoch:    r.Epoch,
-		members:  membership.New(),
-		rollout:  rollout.New(),
-		nodes:    make(map[string]*node),
-		breakers: make(map[string]*breaker.Machine),
-		restored: r,
+		effects:   e,
+		restored:  r,
+		epoch:     r.Epoch,
+		began:     now,
+		forgotten: make(map[string]bool),
+		rollout:   rollout.New(),
+		nodes:     make(map[string]*node),
+		breakers:  make(map[string]*breaker.Machine),
+		limits:    make(map[string]*ledger.Ledger),
+		refusing:  make(map[string]refusing),
 	}
-	l.members.Restore(now, r.Members)
+	l.members.Seed(r.Members, l.clock(now))
+	for _, m := range l.members.List() {
+		l.begin(m.ID, m.Incarnation)
+		l.nodes[m.ID].stored = true
+	}
 	return l
+}
+
+// clock is now in nanoseconds since this leader began.
+func (l *Leader) clock(now time.Time) int64 { return int64(now.Sub(l.began)) }
+
+// restoredMembers are the nodes that an earlier leader may have given something.
+func (l *Leader) restoredMembers() (ids []string) {
+	for _, m := range l.members.List() {
+		if !m.Dead() {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
 }
 
 // Epoch is the number of this leader's term.
@@ -87,26 +119,19 @@ func (l *Leader) Epoch() uint64 { return l.epoch }
 
 // Report takes in what the node that NATS knows by the name of from reports.
 func (l *Leader) Report(now time.Time, from string, r wire.Report) {
-	if r.Node != from || !wire.ValidNode(from) {
+	if r.Node != from {
 		l.effects.Refused("foreign")
 		return
 	}
-	seen, rejected := l.members.Observe(now, membership.Sighting{
-		Node: r.Node, Incarnation: r.Incarnation, State: r.State, Address: address(r), TLS: r.Stats != nil && r.Stats.TLS, Version: version(r),
-	})
+	seen := l.members.Observe(sighting(r), l.clock(now))
 	l.membership(now, seen)
-	if rejected != "" {
-		l.effects.Refused("duplicate_id")
-		l.effects.Answer(from, wire.Answer{Head: wire.Now(), Incarnation: r.Incarnation, Nonce: r.Nonce, Epoch: l.epoch, Rejected: rejected})
+	if seen.Rejected != "" {
+		l.effects.Answer(from, wire.Answer{Head: wire.Now(), Incarnation: r.Incarnation, Nonce: r.Nonce, Epoch: l.epoch, Rejected: seen.Rejected})
 		return
 	}
 	n := l.nodes[r.Node]
-	switch {
-	case n == nil || n.last.Incarnation != r.Incarnation:
-		n = &node{}
-		l.nodes[r.Node] = n
-	case r.Nonce <= n.last.Nonce:
-		return // doubled, or overtaken by a newer one
+	if !seen.Accepted || n == nil {
+		return
 	}
 	n.last = r
 	if r.Stats != nil {
@@ -118,9 +143,18 @@ func (l *Leader) Report(now time.Time, from string, r wire.Report) {
 			ID: r.Node, Incarnation: r.Incarnation, Nonce: r.Nonce, Epoch: r.Epoch, Draining: r.State != status.Live,
 		}, r.Evidence(name)))
 	}
+	limits := l.book(now, n, &r)
 	if r.State != status.Gone {
-		l.answer(now, n, false)
+		l.answer(now, n, limits, false)
 	}
+}
+
+func sighting(r wire.Report) membership.Report {
+	s := membership.Report{Node: r.Node, Incarnation: r.Incarnation, Nonce: r.Nonce, State: r.State}
+	if r.Stats != nil {
+		s.Address, s.TLS, s.Version = r.Stats.Address, r.Stats.TLS, r.Stats.Version
+	}
+	return s
 }
 
 // applied notes which configuration a node runs.
@@ -143,11 +177,22 @@ type configApplied struct {
 	Reason   string    `json:"reason,omitempty"`
 }
 
-// Tick does what the time brings: call it about every 50 ms.
+// ticksPerSecond is how often Tick is called, more or less.
+const ticksPerSecond = 50
+
+// Tick does what the time brings: call it every 20 ms.
 func (l *Leader) Tick(now time.Time) {
-	l.membership(now, l.members.Sweep(now))
+	l.membership(now, l.members.Sweep(l.clock(now)))
 	for name, b := range l.breakers {
 		l.breaker(now, name, b.Tick(now))
+	}
+	if l.ticks++; l.ticks%ticksPerSecond == 0 {
+		for _, b := range l.limits {
+			b.Tick(l.clock(now))
+		}
+		l.exhausted(now)
+		l.forget()
+		l.storeAgain(now)
 	}
 }
 
@@ -156,9 +201,11 @@ func (l *Leader) Configure(now time.Time, doc *config.Document, origin status.Co
 	if origin.Revision <= l.origin.Revision {
 		return
 	}
+	first := l.doc == nil
 	l.doc, l.origin = doc, origin
-	l.rollout.Published(origin.Revision, l.members.Live())
+	l.rollout.Published(origin.Revision, l.live())
 	l.configureBreakers(now)
+	l.configureLimits(now, first)
 }
 
 // answerEvery is how often a node hears of the leader when there is nothing to
@@ -167,14 +214,15 @@ const answerEvery = 500 * time.Millisecond
 
 // answer answers the node's last report if there is something to learn from
 // that, or if it has not heard of the leader for a while.
-func (l *Leader) answer(now time.Time, n *node, must bool) {
+func (l *Leader) answer(now time.Time, n *node, limits map[string]quota.Answer, must bool) {
 	a := wire.Answer{
 		Head:        wire.Now(),
 		Incarnation: n.last.Incarnation,
 		Nonce:       n.last.Nonce,
 		Epoch:       l.epoch,
 		Revision:    l.rollout.Newest(),
-		Nodes:       len(l.members.Live()),
+		Nodes:       len(l.live()),
+		Limits:      limits,
 	}
 	for name, b := range l.breakers {
 		if p, ok := b.Probes(now, n.last.Node); ok {
@@ -185,23 +233,9 @@ func (l *Leader) answer(now time.Time, n *node, must bool) {
 			a.Breakers = append(a.Breakers, wire.NamedEntry{Provider: name, BreakerEntry: entry})
 		}
 	}
-	news := len(a.Probes)+len(a.Breakers) > 0 || n.last.Epoch != l.epoch || n.last.Revision != a.Revision
+	news := len(a.Probes)+len(a.Breakers)+len(limits) > 0 || n.last.Epoch != l.epoch || n.last.Revision != a.Revision
 	if must || news || now.Sub(n.answered) >= answerEvery {
 		n.answered = now
 		l.effects.Answer(n.last.Node, a)
 	}
-}
-
-func address(r wire.Report) string {
-	if r.Stats == nil {
-		return ""
-	}
-	return r.Stats.Address
-}
-
-func version(r wire.Report) string {
-	if r.Stats == nil {
-		return ""
-	}
-	return r.Stats.Version
 }

@@ -16,17 +16,19 @@ func (l *Leader) Status(now time.Time) status.Document {
 		Document: l.doc,
 		Nodes:    l.describeNodes(now),
 		Breakers: l.Breakers(now),
+		Limits:   l.tokens(now),
 	})
 }
 
 // describeNodes are the nodes and what they said last.
 func (l *Leader) describeNodes(now time.Time) []overview.Node {
 	var all []overview.Node
-	for _, m := range l.members.List(now) {
+	for _, m := range l.members.List() {
 		n := overview.Node{Node: status.Node{
-			ID: m.Node, Incarnation: m.Incarnation, State: m.State, Address: m.Address, Version: m.Version, LastSeenMS: m.Silence.Milliseconds(),
+			ID: m.ID, Incarnation: m.Incarnation, State: m.State, Address: m.Address, Version: m.Version,
+			LastSeenMS: (l.clock(now) - m.Seen) / int64(time.Millisecond),
 		}}
-		if said := l.nodes[m.Node]; said != nil {
+		if said := l.nodes[m.ID]; said != nil {
 			n.Stats, n.Revision = said.stats, said.last.Revision
 		}
 		all = append(all, n)
@@ -43,7 +45,7 @@ func (l *Leader) Progress(revision uint64) (nodes int, pending []rollout.Pending
 func (l *Leader) Revision() uint64 { return l.rollout.Newest() }
 
 // Behind is how many live nodes do not run the newest revision.
-func (l *Leader) Behind() int { return l.rollout.Behind(l.members.Live()) }
+func (l *Leader) Behind() int { return l.rollout.Behind(l.live()) }
 
 // HighestRevision is the highest that any node has reported: a store that lost
 // its content must not begin below it.

@@ -21,7 +21,7 @@ type Cluster struct {
 	Document *config.Document // in force; nil = none
 	Nodes    []Node
 	Breakers map[string]status.Breaker
-	Limits   map[string]Tokens // by "global" or the provider's name
+	Limits   map[string]Tokens // by wire.GlobalLimit or wire.ProviderLimit
 }
 
 // Node is one node and the last that it said of itself; Stats is nil if it has
@@ -64,7 +64,7 @@ func Status(c Cluster) status.Document {
 		return doc
 	}
 	if l := c.Document.RateLimit.Global; l != nil {
-		doc.Limits.Global = limit(*l, c.Limits["global"], total.passed, total.rejectedGlobal)
+		doc.Limits.Global = limit(*l, c.Limits[wire.GlobalLimit], total.passed, total.rejectedGlobal)
 	}
 	if l := c.Document.RateLimit.PerIP; l != nil {
 		// How much is left differs from client to client; a new one has it all.
@@ -135,7 +135,7 @@ func provider(c Cluster, name string, s *sums) status.Provider {
 		p.Credential = "missing"
 	}
 	if l := c.Document.RateLimit.PerProvider[name]; l != nil {
-		p.Limit = limit(*l, c.Limits[name], s.Attempts, s.RejectedProvider)
+		p.Limit = limit(*l, c.Limits[wire.ProviderLimit(name)], s.Attempts, s.RejectedProvider)
 	}
 	return p
 }

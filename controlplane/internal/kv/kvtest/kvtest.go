@@ -96,7 +96,7 @@ func History(t *testing.T, b kv.Bucket) {
 	if history, err = b.History(ctx, "h"); err != nil || len(history) != 64 || !history[63].Deleted {
 		t.Fatalf("after deletion %d entries, %v", len(history), err)
 	}
-	if history, err = b.History(ctx, "never"); err != nil || len(history) != 0 {
+	if history, err = b.History(ctx, "nowhere"); err != nil || len(history) != 0 {
 		t.Fatalf("of a key that never was: %+v, %v", history, err)
 	}
 }
