@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"apiproxy.internal/dataplane/internal/upstream"
 	"apiproxy.internal/dataplane/internal/verdict"
 )
 
@@ -49,7 +50,11 @@ func (f *failures) count(subject string, now int64) (skipped int, tell bool) {
 // the access log.
 func (n *Node) upstreamFailed(provider string, outcome verdict.AttemptOutcome, err error) {
 	if skipped, tell := n.failures.count(provider, n.clock()); tell {
-		n.log.Warn("upstream attempt failed", "provider", provider, "outcome", outcome.String(), "error", err.Error(), "similar_before", skipped)
+		what := "upstream attempt failed"
+		if upstream.IsShortage(err) {
+			what = "cannot connect to upstreams for want of descriptors, memory or local ports; raise the limit of open files (ulimit -n)"
+		}
+		n.log.Warn(what, "provider", provider, "outcome", outcome.String(), "error", err.Error(), "similar_before", skipped)
 	}
 }
 

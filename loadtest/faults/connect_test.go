@@ -177,7 +177,7 @@ func TestShortageIsTheNodesOwn(t *testing.T) {
 		if a := b.get("/api/x"); a.status != 200 {
 			t.Errorf("%v, then the only token: %d %s", errno, a.status, a.body)
 		}
-		if !strings.Contains(b.log.String(), errno.Error()) {
+		if log := b.log.String(); !strings.Contains(log, errno.Error()) || !strings.Contains(log, "ulimit -n") {
 			t.Errorf("%v is not in the log:\n%s", errno, b.log.String())
 		}
 	}
