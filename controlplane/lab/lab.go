@@ -6,10 +6,11 @@ import (
 )
 
 type (
-	Ledger   = ledger.Ledger
-	Takeover = ledger.Takeover
-	Status   = ledger.Status
-	Account  = ledger.Account
+	Ledger    = ledger.Ledger
+	Takeover  = ledger.Takeover
+	Status    = ledger.Status
+	Account   = ledger.Account
+	Addresses = ledger.Addresses
 )
 
 // Lead is how long a leader goes on without a confirmation that it still leads.
@@ -17,3 +18,6 @@ const Lead = ledger.Lead
 
 // NewLedger is ledger.New.
 func NewLedger(now int64, p quota.Params, t Takeover) *Ledger { return ledger.New(now, p, t) }
+
+// NewAddresses is ledger.NewAddresses.
+func NewAddresses(p quota.Params) *Addresses { return ledger.NewAddresses(p) }

@@ -18,7 +18,7 @@ type Result struct {
 	FalseRejects             float64 // % of offered
 	Jain                     float64 // fairness index of the nodes' acceptance
 	Messages                 float64 // per second
-	Back                     float64 // ms from Config.From until admitted again at 95 %; -1 = never
+	Back                     float64 // ms from Config.From until admitted at 95 % for good
 	During                   float64 // utilisation within From..To, %
 	Settled                  bool
 }
@@ -125,6 +125,9 @@ func (w *World) fail(what, format string, args ...any) {
 // follows: the rates at which anybody can be earning add up to the limit's at
 // most, and so do the tokens, those on their way included, to its burst.
 func (w *World) check() {
+	if w.Kind != Leases {
+		return
+	}
 	var rate, tokens, room int64
 	states := make(map[string]int, len(w.nodes))
 	held := make([]quotaState, len(w.nodes))
@@ -209,30 +212,25 @@ func (w *World) finish() Result {
 	return *r
 }
 
-// recovery looks at Config.From..To: how long until 100 ms are admitted at 95 %
-// again, and the utilisation in it.
+// recovery looks at Config.From..To: after what time no 200 ms were admitted at
+// less than 95 % any more, and the utilisation in it.
 func (m *meter) recovery() (back, during float64) {
-	back, during = -1, math.NaN()
 	from, to := m.w.From/bin, m.w.To/bin
 	if to <= from {
-		return back, during
+		return -1, math.NaN()
 	}
-	const span = 5
-	var got, ideal int
-	for i := from; i < to; i++ {
-		got += m.bins[i]
-		ideal += m.idealIn[i]
-	}
-	during = 100 * float64(got) / float64(max(ideal, 1))
-	for i := from; i+span <= int64(len(m.bins)); i++ {
-		got, ideal = 0, 0
-		for j := i; j < i+span; j++ {
-			got += m.bins[j]
-			ideal += m.idealIn[j]
+	sum := func(a, b int64) (got, ideal float64) {
+		for i := a; i < b; i++ {
+			got, ideal = got+float64(m.bins[i]), ideal+float64(m.idealIn[i])
 		}
-		if float64(got) >= 0.95*float64(ideal) {
-			return float64((i-from)*bin) / float64(ms), during
+		return got, ideal
+	}
+	got, ideal := sum(from, to)
+	const span = 10
+	for i := from; i+span <= to; i++ {
+		if got, ideal := sum(i, i+span); got < 0.95*ideal {
+			back = float64((i-from+1)*bin) / float64(ms)
 		}
 	}
-	return back, during
+	return back, 100 * got / max(ideal, 1)
 }

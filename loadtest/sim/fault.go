@@ -82,6 +82,10 @@ func DrainNode(i int) func(*World) {
 			return
 		}
 		n.balanced = false
+		if w.Kind != Leases {
+			n.up = false
+			return
+		}
 		w.handle(&n.process, func() {
 			w.publish(n, n.lease.Return(n.time(w.now)))
 			w.after(10*ms, func() {
@@ -102,6 +106,11 @@ func Change(p quota.Params) func(*World) {
 	return func(w *World) {
 		w.loose = wider(w.loose, p)
 		w.params = p
+		for _, n := range w.nodes {
+			n.plain.accrue(w.now)
+			n.plain.rate, n.plain.room = w.plain()
+			n.plain.level = min(n.plain.level, n.plain.room)
+		}
 		for _, l := range w.leaders {
 			if l.up && l.epoch == w.store.epoch {
 				l.ledger.Configure(l.read(w.now), p)

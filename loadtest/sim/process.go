@@ -19,7 +19,8 @@ type node struct {
 	balanced    bool    // the balancer sends requests to it
 	parked      []int64 // requests that wait, until when
 	arrival     <-chan struct{}
-	again       bool      // listen is due
+	again       bool // listen is due
+	plain       *baseline
 	forged      quota.Sum // see World.Broken
 	offered     int
 	admitted    int
@@ -56,13 +57,20 @@ func (w *World) boot(n *node) {
 	n.forged = quota.Sum{}
 	n.bell = make(chan struct{}, 1)
 	n.lease = data.NewLease(n.time(w.now), n.bell)
+	w.startBaseline(n)
 	inc := n.incarnation
 	var tick func()
 	tick = func() {
 		if n.incarnation != inc || !n.up {
 			return
 		}
-		w.handle(&n.process, func() { w.report(n, false) })
+		w.handle(&n.process, func() {
+			if w.Kind == Leases {
+				w.report(n, false)
+			} else {
+				w.tell(n)
+			}
+		})
 		w.after(quota.Tick, tick)
 	}
 	w.after(w.random.Int64N(quota.Tick), tick)
@@ -174,6 +182,10 @@ func (w *World) request(i int) {
 }
 
 func (w *World) take(n *node) {
+	if w.Kind != Leases {
+		w.takePlain(n)
+		return
+	}
 	if n.lease.Bucket().Take(n.read(w.now)).OK {
 		w.admit(n)
 	} else if !w.NoPark && n.lease.MaxWait() > 0 && len(n.parked) < 1000 {

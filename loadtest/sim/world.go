@@ -19,6 +19,7 @@ const (
 
 // Config is one run. Times in nanoseconds of true time, from 0.
 type Config struct {
+	Kind     Kind
 	Nodes    int
 	Params   quota.Params
 	Demand   float64 // offered load as a multiple of the rate

@@ -84,18 +84,26 @@ func (p Params) Every() int64 {
 // needed: a request waits for one round trip instead of being refused wrongly.
 // Nothing is admitted while the leader is away.
 func Thin(p Params, nodes int) (thin bool, why string) {
-	n := int64(max(nodes, 1))
-	burst := p.Room()
-	if p.Rate() == 0 || burst == 0 || n == 1 {
+	rate, burst, n := p.Rate(), p.Room(), int64(max(nodes, 1))
+	if !IsThin(rate, burst, nodes) {
 		return false, ""
 	}
-	if need := 3 * n * Token; burst < need {
-		return true, fmt.Sprintf("burst %d is below 3 × nodes = 3 × %d = %d", burst/Token, n, need/Token)
+	if burst < 3*n*Token {
+		return true, fmt.Sprintf("burst %d is below 3 × nodes = 3 × %d = %d", burst/Token, n, 3*n)
 	}
-	flight, _ := Earned(p.Rate(), Tick+2*Delay, 0)
-	if need := flight + n*Token; burst < need {
-		return true, fmt.Sprintf("burst %d is below rate × (tick + 2 × delay) + nodes = %.6g × 0.06 + %d = %d",
-			burst/Token, float64(p.Rate())/PerSecond, n, (need+Token-1)/Token)
-	}
-	return false, ""
+	need := inFlight(rate) + n*Token
+	return true, fmt.Sprintf("burst %d is below rate × (tick + 2 × delay) + nodes = %.6g × 0.06 + %d = %d",
+		burst/Token, float64(rate)/PerSecond, n, (need+Token-1)/Token)
+}
+
+// IsThin is Thin for a rate in nano-tokens per second and a burst in micro-tokens.
+func IsThin(rate, burst int64, nodes int) bool {
+	n := int64(nodes)
+	return rate > 0 && burst > 0 && n > 1 && (burst < 3*n*Token || burst < inFlight(rate)+n*Token)
+}
+
+// inFlight is what a rate earns while a report and its answer are under way.
+func inFlight(rate int64) int64 {
+	tokens, _ := Earned(rate, Tick+2*Delay, 0)
+	return tokens
 }

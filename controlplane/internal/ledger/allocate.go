@@ -24,7 +24,7 @@ func (l *Ledger) answer(now int64, m *member, r quota.Report) (quota.Answer, boo
 	short := min(max(int64(r.Refused-m.refused), 0), quota.MaxRoom/quota.Token)
 	m.level, m.admitted, m.refused = r.Level, r.Admitted, r.Refused
 	l.wants(m, r.Demand, m.need)
-	thin, _ := quota.Thin(l.params, l.live)
+	thin := quota.IsThin(l.rate, l.room, l.live)
 	a := quota.Answer{Nonce: r.Nonce, Hand: m.held.Rate}
 	var part quota.Part
 	wanted, over := l.share(m, thin)

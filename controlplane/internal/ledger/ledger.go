@@ -210,7 +210,8 @@ func (l *Ledger) Report(now int64, id string, incarnation uint64, r quota.Report
 		l.deposed = r.Term>>32-l.term>>32 < 1<<20 // or it talks nonsense
 		return a, false
 	}
-	l.Tick(now)
+	l.accrue(now)
+	l.review(m, min(now, l.confirmed))
 	if incarnation > m.incarnation { // whatever the one before held, it uses no more
 		l.close(m)
 		m.incarnation, m.report, m.dead = incarnation, 0, 0
@@ -364,14 +365,18 @@ func (l *Ledger) Tick(now int64) {
 	if !l.Leads(now) {
 		return
 	}
-	due := min(now, l.confirmed)
 	for _, m := range l.order {
-		switch {
-		case m.dead != 0 && due >= m.dead, due >= m.until:
-			l.forfeit(m, quota.Holding{})
-		case !m.aged && !m.unheard && due >= later(m.answered, quota.Stretch(quota.Fresh)):
-			l.forfeit(m, m.held.Aged())
-		}
+		l.review(m, min(now, l.confirmed))
+	}
+}
+
+// review takes back what was due from m.
+func (l *Ledger) review(m *member, due int64) {
+	switch {
+	case m.dead != 0 && due >= m.dead, due >= m.until:
+		l.forfeit(m, quota.Holding{})
+	case !m.aged && !m.unheard && due >= later(m.answered, quota.Stretch(quota.Fresh)):
+		l.forfeit(m, m.held.Aged())
 	}
 }
 

@@ -40,7 +40,7 @@ func (l *Ledger) Status(now int64) Status {
 		Demand: l.demand, Live: l.live, Unheard: l.unheard,
 		Accounts: make([]Account, 0, len(l.order)),
 	}
-	s.Thin, _ = quota.Thin(l.params, l.live)
+	s.Thin = quota.IsThin(l.rate, l.room, l.live)
 	for _, m := range l.order {
 		s.InHand += m.level
 		s.Admitted += m.admitted

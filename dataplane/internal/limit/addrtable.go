@@ -45,6 +45,10 @@ type AddrTable struct {
 // Ref names the entry from which a token was taken. The zero Ref names none.
 type Ref struct{ tag uint64 }
 
+// Tag is a number that is different for each entry of a table, with the odds of
+// a hash; 0 for the zero Ref.
+func (r Ref) Tag() uint64 { return r.tag }
+
 // NewAddrTable returns a table that grows to at least that many slots of 16
 // bytes, a multiple of 2048. IPv6 addresses count by their first prefix bits,
 // 0..128; values outside mean the nearest one inside.
@@ -79,6 +83,15 @@ func (t *AddrTable) Take(now int64, addr netip.Addr) (Decision, Ref) {
 func (t *AddrTable) Refund(r Ref) {
 	if r != (Ref{}) {
 		t.stripe(r.tag).refund(r.tag)
+	}
+}
+
+// Lower leaves the bucket of an entry with that many micro-tokens at most. Below
+// 0 it is a debt, of a thousand bursts at most. An entry that was evicted
+// meanwhile is left alone.
+func (t *AddrTable) Lower(now int64, r Ref, level int64) {
+	if r != (Ref{}) {
+		t.stripe(r.tag).lower(now, r.tag, level)
 	}
 }
 

@@ -26,6 +26,27 @@ func BenchmarkBucketTake(b *testing.B) {
 	}
 }
 
+// The same as a part of a limit of the cluster. Compare with the above: at most
+// 1.2 times as much.
+func BenchmarkShareTake(b *testing.B) {
+	for name, share := range map[string]Share{
+		"admitted": {Rate: MaxRate * second, Room: MaxBurst * finestUnit},
+		"refused":  {Rate: 1, Room: finestUnit},
+	} {
+		b.Run(name, func(b *testing.B) {
+			bucket := NewShare(0, make(chan struct{}, 1))
+			bucket.Reshape(0, share, share.Room)
+			bucket.End(Never)
+			bucket.Take(0)
+			b.RunParallel(func(pb *testing.PB) {
+				for now := int64(1); pb.Next(); now++ {
+					bucket.Take(now)
+				}
+			})
+		})
+	}
+}
+
 // addresses are 100 000 of IPv4 or IPv6 in random order.
 func addresses(v6 bool) []netip.Addr {
 	addrs := make([]netip.Addr, 100_000)

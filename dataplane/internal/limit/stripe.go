@@ -65,6 +65,19 @@ func (st *stripe) refund(tag uint64) {
 	}
 }
 
+func (st *stripe) lower(now int64, tag uint64, level int64) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := st.find(tag)
+	if s.tag != tag {
+		return
+	}
+	earned, _ := st.read(now)
+	scale := finestUnit / st.unit
+	level = max(level/scale, -1000*max(st.burst, st.unit)) // a debt of 1000 bursts fits: <= 1e18
+	s.spent = max(s.spent, earned-level)
+}
+
 func (st *stripe) configure(now int64, p Params) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
