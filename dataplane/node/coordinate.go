@@ -10,6 +10,8 @@ import (
 
 	"apiproxy.internal/dataplane/internal/breaker"
 	"apiproxy.internal/dataplane/internal/bus"
+	"apiproxy.internal/dataplane/internal/lease"
+	"apiproxy.internal/dataplane/internal/snapshot"
 	"apiproxy.internal/shared/status"
 	"apiproxy.internal/shared/wire"
 )
@@ -24,6 +26,9 @@ const (
 	// report that it answers says nothing of today.
 	staleAnswer = 2 * time.Second
 	fetchTime   = 2 * time.Second
+	// lookAgain is when a lease that has rung is looked at again, if it was too
+	// early to report it.
+	lookAgain = 10 * time.Millisecond
 )
 
 // ErrRejected is in the error of a node that the controller does not want.
@@ -34,21 +39,24 @@ var ErrRejected = errors.New("the controller refused this node")
 type coordination struct {
 	*Node
 	bus      *bus.Bus
+	leases   snapshot.Leases
 	urgent   chan struct{} // something cannot wait for the next heartbeat
 	epoch    atomic.Uint64 // of the newest leader heard
 	nodes    atomic.Int64  // how many there are, by the leader's last word
 	heard    atomic.Int64  // the clock at the newest report that was answered; 0 = none
 	fetches  atomic.Bool   // one is under way
 	rejected atomic.Bool
+	pressing atomic.Bool // urge was called since the last report
 	stop     context.CancelFunc
 	done     chan struct{}
 
 	lastStats int64 // the clock; of the loop alone
+	kept      keptLeases
 }
 
 // coordinate joins the cluster. It does not wait for it.
 func (n *Node) coordinate() error {
-	c := &coordination{Node: n, urgent: make(chan struct{}, 1), done: make(chan struct{})}
+	c := &coordination{Node: n, leases: n.state.Leases(), urgent: make(chan struct{}, 1), done: make(chan struct{})}
 	c.bus = bus.New(bus.Options{
 		URL: n.options.NATSURL, Node: n.id, Secret: n.options.NATSSecret, TLS: n.options.NATSTLS,
 		Answer:     c.answer,
@@ -70,6 +78,7 @@ func (n *Node) coordinate() error {
 // urge asks for a report now rather than at the next heartbeat. It never blocks.
 func (n *Node) urge() {
 	if c := n.cluster.Load(); c != nil {
+		c.pressing.Store(true)
 		select {
 		case c.urgent <- struct{}{}:
 		default:
@@ -77,12 +86,15 @@ func (n *Node) urge() {
 	}
 }
 
-// leave says goodbye and ends the coordination.
+// leave says goodbye, gives back what is not spent, and ends the coordination.
 func (c *coordination) leave() {
 	c.stop()
 	<-c.done
-	_ = c.bus.Report(c.report(status.Gone))
+	r := c.report(status.Gone)
+	r.Limits = c.leases.Return()
+	_ = c.bus.Report(r)
 	c.bus.Close()
+	c.forgetLeases()
 }
 
 // run sends a report at each heartbeat, and in between when something is
@@ -91,25 +103,43 @@ func (c *coordination) run(ctx context.Context) {
 	defer close(c.done)
 	heartbeat := time.NewTicker(reportEvery)
 	defer heartbeat.Stop()
+	look := time.NewTimer(0) // at leases that have rung, and were not to be reported yet
 	for {
+		tick := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-heartbeat.C:
+			tick = true
 		case <-c.urgent:
+		case <-c.bell:
+		case <-look.C:
 		}
-		c.followLeader(c.clock())
-		c.send()
-		wait(ctx, reportGap)
+		switch low := c.leases.Urgent(); {
+		case tick, low, c.said():
+			c.send(!tick && low)
+			wait(ctx, reportGap)
+		default:
+			look.Reset(lookAgain)
+		}
 	}
 }
 
-func (c *coordination) send() {
+// said takes note of a call to urge.
+func (c *coordination) said() bool { return c.pressing.Swap(false) }
+
+// send reports. What the leases say is not the same at a tick and in between.
+func (c *coordination) send(low bool) {
+	now := c.clock()
+	c.followLeader(now)
 	state := status.Live
 	if c.draining.Load() {
 		state = status.Draining
 	}
-	_ = c.bus.Report(c.report(state)) // one that is lost is followed by the next
+	r := c.report(state)
+	r.Limits = c.leases.Report(low)
+	c.keepLeases()
+	_ = c.bus.Report(r) // one that is lost is followed by the next
 }
 
 func (c *coordination) report(state string) wire.Report {
@@ -149,6 +179,9 @@ func (c *coordination) answer(a wire.Answer) {
 	c.nodes.Store(int64(a.Nodes))
 	for _, e := range a.Breakers {
 		c.impose(e.Provider, e.BreakerEntry)
+	}
+	if c.leases.Apply(a.Limits) {
+		c.urge()
 	}
 	for _, p := range a.Probes {
 		c.state.Grant(c.clock(), a.Nonce, p)
@@ -229,16 +262,26 @@ func (c *coordination) connection(connected bool, reason string) {
 	}
 }
 
-// mode says how the node knows what it may spend.
+// mode says how the node knows what it may spend: how the worst of its leases
+// stands.
 func (n *Node) mode() string {
 	c := n.cluster.Load()
-	switch {
-	case c == nil:
+	if c == nil {
 		return status.Standalone
-	case c.led(n.clock()):
-		return status.Leased
 	}
-	return status.Holding
+	mode := status.Holding
+	if c.led(n.clock()) {
+		mode = status.Leased
+	}
+	for _, l := range c.leases.Status() {
+		switch l.Mode {
+		case lease.None, lease.Closed:
+			return status.ClosedMode
+		case lease.Holding:
+			mode = status.Holding
+		}
+	}
+	return mode
 }
 
 // advertised is where the controller can ask for this node's health.

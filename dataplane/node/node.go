@@ -14,6 +14,8 @@ import (
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/proxy"
 	"apiproxy.internal/dataplane/internal/snapshot"
+	"apiproxy.internal/shared/config"
+	"apiproxy.internal/shared/quota"
 	"apiproxy.internal/shared/wire"
 )
 
@@ -41,6 +43,7 @@ type Node struct {
 	cluster     atomic.Pointer[coordination] // nil: the node is on its own
 	refused     atomic.Pointer[wire.Refusal] // of a published configuration; nil = none
 	refusals    atomic.Uint64
+	bell        chan struct{} // rung when a lease runs low
 
 	mu          sync.Mutex // guards the two below
 	main, admin *port      // nil before Start; admin is nil if main serves all
@@ -78,6 +81,7 @@ func New(o Options) (*Node, error) {
 		started:     time.Now(),
 		metrics:     metrics.New(metrics.Info{Version: o.Version, NodeID: id}),
 		upstreams:   newConns(),
+		bell:        make(chan struct{}, 1),
 		cutOff:      make(chan struct{}),
 		retire:      func() {},
 		serveErr:    make(chan error, 3), // one for each port and one from the controller
@@ -87,7 +91,11 @@ func New(o Options) (*Node, error) {
 	}
 	n.state = snapshot.NewState(n.metrics, n.upstreams.dialer(o.Dial), o.Lookup, n.clock)
 	if n.clustered() {
-		n.state.Join(n.urge)
+		saved, err := n.savedLeases()
+		if err != nil {
+			n.log.Warn("the leases of the last run cannot be used", "error", err.Error())
+		}
+		n.state.Join(snapshot.Membership{Notify: n.urge, Bell: n.bell, Time: n.leaseTime, Saved: saved})
 	}
 	n.proxy = proxy.New(proxy.Options{
 		NodeID:         id,
@@ -191,16 +199,24 @@ func (n *Node) gauges() metrics.NodeGauges {
 	if snap.PerIP != nil {
 		g.AddrEvicted = snap.PerIP.Evicted()
 	}
-	now := n.clock()
 	if snap.Global != nil {
-		g.Limits = append(g.Limits, metrics.LimitGauge{
-			Limit: "global", Share: perSecond(snap.Document.RateLimit.Global.Rate), Tokens: float64(snap.Global.Peek(now).Remaining)})
+		g.Limits = append(g.Limits, n.limitGauge("global", "", snap.Global, snap.Document.RateLimit.Global.Rate))
 	}
 	for _, p := range snap.Plans {
 		if p.Limit != nil {
-			g.Limits = append(g.Limits, metrics.LimitGauge{Limit: "per_provider", Provider: p.Name,
-				Share: perSecond(snap.Document.RateLimit.PerProvider[p.Name].Rate), Tokens: float64(p.Limit.Peek(now).Remaining)})
+			g.Limits = append(g.Limits, n.limitGauge("per_provider", p.Name, p.Limit, snap.Document.RateLimit.PerProvider[p.Name].Rate))
 		}
+	}
+	return g
+}
+
+// limitGauge is what the node may spend of a limit: all of it when it is on its
+// own, else its lease.
+func (n *Node) limitGauge(name, provider string, l *snapshot.Limit, rate config.Rate) metrics.LimitGauge {
+	g := metrics.LimitGauge{Limit: name, Provider: provider, Share: perSecond(rate), Tokens: float64(l.Peek(n.clock()).Remaining)}
+	if l.Lease != nil {
+		s := l.Lease.Status(n.leaseTime())
+		g.Share, g.Tokens = float64(s.Have.Rate)/quota.PerSecond, float64(s.Level)/quota.Token
 	}
 	return g
 }

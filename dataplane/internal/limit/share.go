@@ -90,6 +90,9 @@ func (b *Bucket) Withdraw(now, keep int64) int64 {
 // end, Reshape first: a Take that sees the later end then sees that too.
 func (b *Bucket) End(until int64) { b.until.Store(until) }
 
+// Ended reports whether all is refused at now, whatever the bucket holds.
+func (b *Bucket) Ended(now int64) bool { return now >= b.until.Load() }
+
 // TellAtMost bounds the RetryAfter of refusals, because a share may be enlarged
 // long before it has earned a token by itself.
 func (b *Bucket) TellAtMost(ns int64) { b.retryAfter.Store(ns) }

@@ -90,7 +90,7 @@ func (p *Proxy) another(x *exchange, n int) (time.Duration, bool) {
 	if !x.deadline.IsZero() && time.Until(x.deadline) <= pause {
 		return 0, false
 	}
-	if _, ok := x.takeAttempt(now); !ok {
+	if _, ok := p.takeAttempt(x, now); !ok {
 		return 0, false
 	}
 	if !plan.Budget.TryRetry(now) {

@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"time"
+
 	"github.com/valyala/fasthttp"
 
 	"apiproxy.internal/dataplane/internal/limit"
+	"apiproxy.internal/dataplane/internal/snapshot"
 	"apiproxy.internal/dataplane/internal/verdict"
 )
 
@@ -19,11 +22,11 @@ func (p *Proxy) takeFairness(x *exchange) bool {
 		x.perIPRef, x.tookPerIP = ref, true
 	}
 	if b := x.snap.Global; b != nil {
-		d := b.Take(x.now)
-		x.note(d, &x.snap.GlobalPolicy)
+		d := p.take(x, b, x.now)
+		x.note(d, &b.Policy)
 		if !d.OK {
 			p.returnFairness(x)
-			return p.refuseLimit(x, verdict.Global, d)
+			return p.refuseShared(x, verdict.Global, b, d)
 		}
 		x.tookGlobal = true
 	}
@@ -33,22 +36,55 @@ func (p *Proxy) takeFairness(x *exchange) bool {
 // takeProvider charges the first attempt to the provider's limit.
 func (p *Proxy) takeProvider(x *exchange) bool {
 	x.admittedAt = x.now
-	d, ok := x.takeAttempt(x.now)
+	d, ok := p.takeAttempt(x, x.now)
 	if !ok {
 		p.returnFairness(x)
-		return p.refuseLimit(x, verdict.PerProvider, d)
+		return p.refuseShared(x, verdict.PerProvider, x.plan.Limit, d)
 	}
 	return true
 }
 
 // takeAttempt charges one attempt; without a limit it always may go.
-func (x *exchange) takeAttempt(now int64) (d limit.Decision, ok bool) {
-	if x.plan.Limit == nil {
+func (p *Proxy) takeAttempt(x *exchange, now int64) (d limit.Decision, ok bool) {
+	l := x.plan.Limit
+	if l == nil {
 		return d, true
 	}
-	d = x.plan.Limit.Take(now)
-	x.note(d, &x.plan.Policy)
+	d = p.take(x, l, now)
+	x.note(d, &l.Policy)
 	return d, d.OK
+}
+
+// take takes one token. Where the limit is so thin that its tokens stay with the
+// leader, it waits for the one that the refusal has asked for.
+func (p *Proxy) take(x *exchange, l *snapshot.Limit, now int64) limit.Decision {
+	d := l.Take(now)
+	if d.OK || l.Lease == nil {
+		return d
+	}
+	return p.await(x, l, d)
+}
+
+func (p *Proxy) await(x *exchange, l *snapshot.Limit, d limit.Decision) limit.Decision {
+	wait := l.Lease.MaxWait()
+	if wait == 0 {
+		return d
+	}
+	patience := time.NewTimer(time.Duration(wait))
+	defer patience.Stop()
+	for {
+		arrival := l.Lease.Arrival() // before the try, so that none is missed
+		if d = l.Take(p.Clock()); d.OK {
+			return d
+		}
+		select {
+		case <-arrival:
+		case <-patience.C:
+			return d
+		case <-p.CutOff:
+			return d
+		}
+	}
 }
 
 // returnAttempt gives back the charge of an attempt that was not sent.
@@ -76,14 +112,23 @@ func (x *exchange) note(d limit.Decision, policy *limit.Policy) {
 	}
 }
 
+// refuseShared says so if the refusal comes from having no part of a limit rather
+// than from having used it up.
+func (p *Proxy) refuseShared(x *exchange, scope verdict.LimitScope, l *snapshot.Limit, d limit.Decision) bool {
+	x.refusedBy = scope
+	r := refusalLimit
+	r.retryAfter = d.RetryAfter
+	if l.Ended(p.Clock()) {
+		r.detail = "no_lease: this node has no share of the limit: it has not been given one yet, or has not heard the controller for too long; wait for Retry-After"
+	}
+	return p.refuse(x, r)
+}
+
 func (p *Proxy) refuseLimit(x *exchange, scope verdict.LimitScope, d limit.Decision) bool {
 	x.refusedBy = scope
-	return p.refuse(x, refusal{
-		status:     fasthttp.StatusTooManyRequests,
-		kind:       verdict.RateLimit,
-		detail:     "the limit is exhausted; wait for Retry-After",
-		retryAfter: d.RetryAfter,
-	})
+	r := refusalLimit
+	r.retryAfter = d.RetryAfter
+	return p.refuse(x, r)
 }
 
 // appendRateLimit writes the RateLimit fields of the tightest limit.

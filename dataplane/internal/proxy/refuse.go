@@ -35,6 +35,7 @@ var (
 	refusalCutBody    = refusal{status: 400, kind: verdict.ClientGone, detail: "the connection ended within the request body", close: true}
 	refusalBadBody    = refusal{status: 400, kind: verdict.Malformed, detail: "the request body is malformed or ended early", close: true}
 	refusalBadRequest = refusal{status: 400, kind: verdict.Malformed, detail: "the request is malformed", close: true}
+	refusalLimit      = refusal{status: 429, kind: verdict.RateLimit, detail: "the limit is exhausted; wait for Retry-After"}
 	refusalOverload   = refusal{status: 503, kind: verdict.Overload, detail: "the node serves as many requests as server.max_in_flight allows", retryAfter: int64(time.Second)}
 	refusalShort      = refusal{status: 503, kind: verdict.Overload, detail: "the node has run out of descriptors, memory or local ports; its error log has the details", retryAfter: int64(time.Second)}
 	refusalStopped    = refusal{status: 503, kind: verdict.Overload, detail: "the node stopped before the provider answered", retryAfter: int64(time.Second), close: true}

@@ -5,17 +5,27 @@ import (
 	"slices"
 
 	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/lease"
+	"apiproxy.internal/shared/quota"
 	"apiproxy.internal/shared/wire"
 )
 
-// Join makes the state part of a cluster: breakers then follow the leader's
-// word, and notify is called when something cannot wait for the next report. It
-// must return at once. Join comes before the first Apply.
-func (s *State) Join(notify func()) {
+// Membership is what a state needs as part of a cluster.
+type Membership struct {
+	Notify func()                 // called when something about a breaker cannot wait for the next report; must return at once
+	Bell   chan<- struct{}        // rung when a lease runs low
+	Time   func() lease.Time      // the node's clock and the machine's
+	Saved  map[string]quota.Saved // leases of the process before
+}
+
+// Join makes the state part of a cluster: breakers then follow the leader's word,
+// and limits are leased. It comes before the first Apply.
+func (s *State) Join(m Membership) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.notify = notify
+	s.notify = m.Notify
 	s.imposed = make(map[string]wire.BreakerEntry)
+	s.leases = &leases{bell: m.Bell, time: m.Time, saved: m.Saved, byName: make(map[string]*lease.Lease)}
 }
 
 // newBreaker is a provider's breaker, with what the leader has said about it

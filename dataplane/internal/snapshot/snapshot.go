@@ -25,10 +25,9 @@ type Snapshot struct {
 	Routes   *route.Table[*Plan]
 	Plans    []*Plan // by name
 
-	PerIP        *limit.AddrTable // nil = unlimited
-	PerIPPolicy  limit.Policy
-	Global       *limit.Bucket // nil = unlimited
-	GlobalPolicy limit.Policy
+	PerIP       *limit.AddrTable // nil = unlimited
+	PerIPPolicy limit.Policy
+	Global      *Limit // nil = unlimited
 
 	Trusted     clientaddr.Trusted
 	Allowed     []netip.Prefix // empty = everyone
@@ -40,8 +39,7 @@ type Snapshot struct {
 type Plan struct {
 	Name string
 
-	Limit  *limit.Bucket // nil = unlimited
-	Policy limit.Policy
+	Limit *Limit // nil = unlimited
 
 	Breaker *breaker.Breaker
 	Retry   retry.Policy

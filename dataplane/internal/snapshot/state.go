@@ -35,6 +35,7 @@ type State struct {
 
 	notify  func()                       // nil = the node is on its own
 	imposed map[string]wire.BreakerEntry // the leader's last word on each breaker
+	leases  *leases                      // nil = the node is on its own
 }
 
 type providerState struct {
@@ -111,7 +112,7 @@ func (s *State) applyFairness(snap *Snapshot, limits config.RateLimit, now int64
 		snap.PerIP, snap.PerIPPolicy = s.perIP, limit.NewPolicy("per_ip", params)
 	}
 	if l := limits.Global; l != nil {
-		snap.Global, snap.GlobalPolicy = applyLimit(&s.global, "global", l, now)
+		snap.Global = s.applyLimit(&s.global, wire.GlobalLimit, "global", l, now)
 	}
 }
 
@@ -146,7 +147,7 @@ func (s *State) applyProvider(doc *config.Document, name string, target upstream
 		Metrics: s.metrics.Provider(name),
 	}
 	if l := doc.RateLimit.PerProvider[name]; l != nil {
-		plan.Limit, plan.Policy = applyLimit(&st.limit, name, l, now)
+		plan.Limit = s.applyLimit(&st.limit, wire.ProviderLimit(name), name, l, now)
 	}
 	plan.Credential, plan.CredentialError = credential.Compile(p.Auth, s.lookup)
 	plan.Metrics.Gauges(func() metrics.ProviderGauges {
@@ -197,16 +198,6 @@ func (s *State) Sweep(now time.Time) {
 			st.pool.Sweep(now)
 		}
 	}
-}
-
-func applyLimit(bucket **limit.Bucket, name string, l *config.Limit, now int64) (*limit.Bucket, limit.Policy) {
-	params := limitParams(l.Rate, l.Burst)
-	if *bucket == nil {
-		*bucket = limit.NewBucket(now, params)
-	} else {
-		(*bucket).Configure(now, params)
-	}
-	return *bucket, limit.NewPolicy(name, params)
 }
 
 // limitParams maps a configured rate of 0 to the parameters that refuse all,
