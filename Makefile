@@ -20,9 +20,9 @@ test: skips check unit race fuzz ## everything that needs no Docker; says what i
 	@$(MAKE) --no-print-directory skips
 
 skips: ## what this machine lacks, and which tests are left out for it
-	@for tool in jq promtool logrotate gcc chromium; do \
+	@for tool in jq promtool logrotate gcc chromium nats-server; do \
 		command -v $$tool >/dev/null || echo "SKIP: $$tool is not installed; the tests that need it are left out"; done
-	@[ "$$(id -u)" = 0 ] || echo "SKIP: not root; the test with a full log disk is left out"
+	@[ "$$(id -u)" = 0 ] || echo "SKIP: not root; the tests with a full disk are left out"
 
 unit: ## all tests
 	go test -count=1 work

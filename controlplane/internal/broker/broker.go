@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,6 +103,9 @@ type Broker struct {
 	close     context.CancelFunc
 	tasks     sync.WaitGroup
 	events    chan bool // states, from NATS's callbacks to OnState
+
+	broken atomic.Bool   // the own server can write no more
+	injury chan struct{} // to heal
 }
 
 // Open starts the server if there is none, connects, and makes sure of the
@@ -110,7 +114,7 @@ func Open(ctx context.Context, opts Options) (_ *Broker, err error) {
 	if opts.Log == nil {
 		opts.Log = slog.DiscardHandler
 	}
-	b := &Broker{opts: opts, log: slog.New(opts.Log), ready: make(chan struct{}), events: make(chan bool, 64)}
+	b := &Broker{opts: opts, log: slog.New(opts.Log), ready: make(chan struct{}), events: make(chan bool, 64), injury: make(chan struct{}, 1)}
 	b.closing, b.close = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -118,12 +122,15 @@ func Open(ctx context.Context, opts Options) (_ *Broker, err error) {
 		}
 	}()
 	if opts.URL == "" {
-		if b.server, err = startEmbedded(opts, b.log); err != nil {
+		if b.server, err = startEmbedded(opts, b.log, b.injured); err != nil {
 			return nil, err
 		}
 	}
 	if b.conn, err = b.connect(ctx); err != nil {
 		return nil, err
+	}
+	if version := b.conn.ConnectedServerVersion(); b.server == nil && strings.HasPrefix(version, "2.9.") {
+		b.log.Warn("this NATS server flushes its disk only every two minutes: a power failure may lose published configuration; use 2.10 or newer with sync_interval: always", "version", version)
 	}
 	if b.js, err = jetstream.New(b.conn, jetstream.WithDefaultTimeout(answerTimeout)); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
@@ -137,6 +144,9 @@ func Open(ctx context.Context, opts Options) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.tasks.Go(b.follow)
+	if b.server != nil {
+		b.tasks.Go(b.heal)
+	}
 	return b, nil
 }
 
@@ -162,6 +172,7 @@ func (b *Broker) Connected() bool { return b.connected.Load() }
 func (b *Broker) OnReport(fn func(node string, data []byte)) error {
 	prefix := len(wire.ReportSubject(""))
 	sub, err := b.conn.Subscribe(wire.ReportSubjects, func(m *nats.Msg) {
+		// What has a header is no report but the bucket's mark of a deletion.
 		if node := m.Subject[prefix:]; wire.ValidNode(node) && len(m.Header) == 0 {
 			fn(node, m.Data)
 		}

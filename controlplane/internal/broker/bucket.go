@@ -68,6 +68,16 @@ func (k *Bucket) open() (jetstream.KeyValue, error) {
 	return nil, failure("open the bucket "+k.name, kv.ErrNotFound)
 }
 
+// openToWrite refuses what the disk has no room for.
+func (k *Bucket) openToWrite(size int) (jetstream.KeyValue, error) {
+	if lasts := k.name == wire.ConfigBucket || k.name == wire.MembersBucket; lasts && k.b.server != nil {
+		if err := k.b.room(size); err != nil {
+			return nil, failure("write to the bucket "+k.name, err)
+		}
+	}
+	return k.open()
+}
+
 // Get implements kv.Bucket.
 func (k *Bucket) Get(ctx context.Context, key string) (kv.Entry, error) {
 	store, err := k.open()
@@ -83,7 +93,7 @@ func (k *Bucket) Get(ctx context.Context, key string) (kv.Entry, error) {
 
 // Put implements kv.Bucket.
 func (k *Bucket) Put(ctx context.Context, key string, value []byte) (uint64, error) {
-	store, err := k.open()
+	store, err := k.openToWrite(len(value))
 	if err != nil {
 		return 0, err
 	}
@@ -93,7 +103,7 @@ func (k *Bucket) Put(ctx context.Context, key string, value []byte) (uint64, err
 
 // Create implements kv.Bucket.
 func (k *Bucket) Create(ctx context.Context, key string, value []byte) (uint64, error) {
-	store, err := k.open()
+	store, err := k.openToWrite(len(value))
 	if err != nil {
 		return 0, err
 	}
@@ -106,7 +116,7 @@ func (k *Bucket) Update(ctx context.Context, key string, value []byte, seq uint6
 	if seq == 0 {
 		return k.Create(ctx, key, value)
 	}
-	store, err := k.open()
+	store, err := k.openToWrite(len(value))
 	if err != nil {
 		return 0, err
 	}
@@ -116,7 +126,7 @@ func (k *Bucket) Update(ctx context.Context, key string, value []byte, seq uint6
 
 // Delete implements kv.Bucket.
 func (k *Bucket) Delete(ctx context.Context, key string) error {
-	store, err := k.open()
+	store, err := k.openToWrite(0)
 	if err != nil {
 		return err
 	}
@@ -125,7 +135,7 @@ func (k *Bucket) Delete(ctx context.Context, key string) error {
 
 // DeleteAt implements kv.Bucket.
 func (k *Bucket) DeleteAt(ctx context.Context, key string, seq uint64) error {
-	store, err := k.open()
+	store, err := k.openToWrite(0)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (b *Broker) connect(ctx context.Context) (*nats.Conn, error) {
 	url := b.opts.URL
 	if b.server != nil {
 		url = ""
-		opts = append(opts, nats.InProcessServer(b.server.server), nats.UserInfo(controllerUser, b.server.token))
+		opts = append(opts, nats.InProcessServer(b.server), nats.UserInfo(controllerUser, b.server.token))
 	} else {
 		user := b.opts.User
 		if user == "" {

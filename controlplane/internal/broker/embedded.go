@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,16 +23,20 @@ import (
 
 // embedded is the server in this process.
 type embedded struct {
-	server *server.Server
 	token  string // password of the controller's own connection, new at each start
 	dir    string // of JetStream
 	unlock func()
+	start  func() (*server.Server, error)
+
+	mu     sync.Mutex
+	server *server.Server // guarded by mu; heal replaces it
 }
 
 // startTime is how long the server may take to start; it reads its store first.
 const startTime = 30 * time.Second
 
-func startEmbedded(opts Options, log *slog.Logger) (*embedded, error) {
+// startEmbedded starts the server; broken is called when it can write no more.
+func startEmbedded(opts Options, log *slog.Logger, broken func()) (*embedded, error) {
 	if opts.DataDir == "" {
 		return nil, errors.New("broker: the embedded server needs a data directory")
 	}
@@ -47,11 +52,15 @@ func startEmbedded(opts Options, log *slog.Logger) (*embedded, error) {
 		return nil, err
 	}
 	config.CustomClientAuthentication = &door{secret: opts.Secret, token: e.token, refused: opts.OnRefused}
-	err = e.start(config, opts, log)
+	e.start = func() (*server.Server, error) {
+		// A copy: the server writes into its options.
+		return start(config.Clone(), &serverLog{log: log.With("from", "nats"), refused: opts.OnRefused, broken: broken})
+	}
+	e.server, err = e.start()
 	if damaged := (*damagedError)(nil); errors.As(err, &damaged) {
 		if aside, moved := moveAside(e.dir); moved == nil {
 			log.Error("the store of NATS cannot be read and was moved aside; a new one is begun", "error", err, "moved_to", aside)
-			err = e.start(config, opts, log)
+			e.server, err = e.start()
 		} else {
 			err = errors.Join(err, moved)
 		}
@@ -59,6 +68,9 @@ func startEmbedded(opts Options, log *slog.Logger) (*embedded, error) {
 	if err != nil {
 		e.unlock()
 		return nil, err
+	}
+	if addr, ok := e.server.Addr().(*net.TCPAddr); ok && addr != nil {
+		config.Port = addr.Port // a later start takes the same one
 	}
 	return e, nil
 }
@@ -68,15 +80,14 @@ type damagedError struct{ text string }
 
 func (e *damagedError) Error() string { return e.text }
 
-func (e *embedded) start(config *server.Options, opts Options, log *slog.Logger) error {
-	if err := readable(e.dir); err != nil {
-		return fmt.Errorf("broker: cannot use %s: %w", e.dir, err)
+func start(config *server.Options, voice *serverLog) (*server.Server, error) {
+	if err := readable(config.StoreDir); err != nil {
+		return nil, fmt.Errorf("broker: cannot use %s: %w", config.StoreDir, err)
 	}
 	s, err := server.NewServer(config)
 	if err != nil {
-		return fmt.Errorf("broker: cannot start the NATS server: %w", err)
+		return nil, fmt.Errorf("broker: cannot start the NATS server: %w", err)
 	}
-	voice := &serverLog{log: log.With("from", "nats"), refused: opts.OnRefused}
 	s.SetLoggerV2(voice, false, false, false)
 	s.Start()
 	ready := false
@@ -88,12 +99,11 @@ func (e *embedded) start(config *server.Options, opts Options, log *slog.Logger)
 		s.WaitForShutdown()
 		text := cmp.Or(voice.fatal(), "it is not ready in time")
 		if strings.Contains(text, "JetStream") && !strings.Contains(text, "no space left") {
-			return fmt.Errorf("broker: %w", &damagedError{text})
+			return nil, fmt.Errorf("broker: %w", &damagedError{text})
 		}
-		return fmt.Errorf("broker: the NATS server does not start: %s; check --nats-listen, --data-dir and the disk", text)
+		return nil, fmt.Errorf("broker: the NATS server does not start: %s; check --nats-listen, --data-dir and the disk", text)
 	}
-	e.server = s
-	return nil
+	return s, nil
 }
 
 // readable looks for a store that no server could use: a file in its place, or
@@ -201,15 +211,40 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+func (e *embedded) current() *server.Server {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.server
+}
+
+// InProcessConn implements nats.InProcessConnProvider, over restarts.
+func (e *embedded) InProcessConn() (net.Conn, error) { return e.current().InProcessConn() }
+
 func (e *embedded) addr() string {
-	if addr, ok := e.server.Addr().(*net.TCPAddr); ok && addr != nil {
+	if addr, ok := e.current().Addr().(*net.TCPAddr); ok && addr != nil {
 		return addr.String()
 	}
 	return ""
 }
 
 func (e *embedded) stop() {
-	e.server.Shutdown()
-	e.server.WaitForShutdown()
+	s := e.current()
+	s.Shutdown()
+	s.WaitForShutdown()
 	e.unlock()
+}
+
+// restart ends the server and starts another one in its place.
+func (e *embedded) restart() error {
+	s := e.current()
+	s.Shutdown()
+	s.WaitForShutdown()
+	s, err := e.start()
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.server = s
+	return nil
 }

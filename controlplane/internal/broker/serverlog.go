@@ -15,6 +15,7 @@ import (
 type serverLog struct {
 	log     *slog.Logger
 	refused func(Refused)
+	broken  func() // the store can write no more
 
 	mu     sync.Mutex
 	reason string // of the first fatal error
@@ -41,6 +42,9 @@ func (l *serverLog) Errorf(format string, v ...any) {
 		return
 	}
 	l.log.Error("NATS server", "message", short(text))
+	if strings.Contains(text, "critical write error") {
+		l.broken()
+	}
 }
 
 // subject takes the quoted subject from the rest of the server's line.

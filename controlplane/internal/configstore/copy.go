@@ -82,6 +82,12 @@ func readCopy(data []byte) (copied, error) {
 	return c, err
 }
 
+func (c *copyFile) held() copied {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
 // write puts a change into the file copy and, between preparing that and making it
 // count, into the bucket: all of it or nothing. A copy that cannot be renamed in
 // the end is only logged: the bucket has the change.

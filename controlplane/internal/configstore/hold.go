@@ -68,7 +68,7 @@ func (s *Store) NextEpoch(ctx context.Context, atLeast uint64) (uint64, error) {
 		} else if !errors.Is(err, kv.ErrNotFound) {
 			return 0, fmt.Errorf("configstore: %w", err)
 		}
-		next := wire.Epoch{Head: wire.Now(), Epoch: 1 + max(now.Epoch, s.copy.epoch(), atLeast)}
+		next := wire.Epoch{Head: wire.Now(), Epoch: 1 + max(now.Epoch, s.copy.held().Epoch, atLeast)}
 		err = s.write(func(c *copied) { c.Epoch = next.Epoch }, func() error {
 			_, err := s.opts.Bucket.Update(ctx, wire.EpochKey, wire.Encode(next), e.Seq)
 			return err
@@ -83,15 +83,11 @@ func (s *Store) NextEpoch(ctx context.Context, atLeast uint64) (uint64, error) {
 	return 0, fmt.Errorf("configstore: cannot begin an epoch: %w", kv.ErrConflict)
 }
 
-func (c *copyFile) epoch() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state.Epoch
-}
-
-// keep brings the file copy up to what the bucket has, which another controller
-// may have written; a failure is logged.
-func (s *Store) keep(ctx context.Context) {
+// Keep brings the file copy up to what the bucket has. Call it when a revision is
+// seen that this store did not publish; a failure is logged.
+func (s *Store) Keep(ctx context.Context) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	err := func() error {
 		e, err := s.opts.Bucket.Get(ctx, wire.ConfigKey)
 		if err != nil {
@@ -115,14 +111,6 @@ func (s *Store) keep(ctx context.Context) {
 	if err != nil {
 		s.opts.Log.Error("the file copy of the configuration is not up to date", "error", err)
 	}
-}
-
-// Keep brings the file copy up to what another controller has published. Call it
-// when a revision is seen that this store did not publish.
-func (s *Store) Keep(ctx context.Context) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	s.keep(ctx)
 }
 
 // unknown says what a write without an answer means.

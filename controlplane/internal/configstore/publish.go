@@ -69,7 +69,7 @@ func (s *Store) publish(ctx context.Context, now found, doc *config.Document, ch
 	if err != nil {
 		return Published{}, fmt.Errorf("configstore: cannot publish: %w", err)
 	}
-	s.AtLeast(entry.Revision)
+	s.seen(entry.Revision)
 	return Published{entry.Revision, entry.Time, entry.Author, entry.Reason, &next}, nil
 }
 

@@ -81,6 +81,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	highest uint64 // revision known to anybody; guarded by mu
+	stored  uint64 // revision that the bucket is known to have had; guarded by mu
 	damaged uint64 // Seq of the damaged entry that was told last; guarded by mu
 }
 
@@ -100,23 +101,24 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if s.copy, err = openCopy(opts.DataDir, opts.Now, opts.Log); err != nil {
 		return nil, err
 	}
-	s.AtLeast(s.copy.state.Revision)
-	return s, s.reunite(ctx)
+	s.seen(s.copy.state.Revision)
+	return s, s.Reunite(ctx)
 }
 
-// reunite repairs the bucket from the file copy or the other way round.
-func (s *Store) reunite(ctx context.Context) error {
+// Reunite repairs the bucket from the file copy, or the other way round, as Open
+// does. Call it when the store was away: it may have come back without its data.
+func (s *Store) Reunite(ctx context.Context) error {
 	found, err := s.newest(ctx)
 	if err != nil {
 		return err
 	}
-	kept := s.copy.state
+	kept := s.copy.held()
 	behind := kept.Revision > found.Revision
 	switch {
 	case kept.Revision == 0 && found.Revision == 0:
 		return nil
 	case !behind && (found.damage == nil || errors.Is(found.damage, errInvalid)):
-		s.keep(ctx)
+		s.Keep(ctx)
 		return nil
 	}
 	source, reason := found.Document, fmt.Sprintf("restored from revision %d", found.Revision)
@@ -264,8 +266,11 @@ func (s *Store) newest(ctx context.Context) (found, error) {
 		return found{}, fmt.Errorf("configstore: the current configuration: %w", f.damage)
 	}
 	if f.damage == nil {
-		s.AtLeast(f.Revision)
-		return f, nil
+		stored := s.seen(f.Revision)
+		if f.Revision >= stored {
+			return f, nil
+		}
+		f.damage = fmt.Errorf("revision %d came after revision %d", f.Revision, stored)
 	}
 	s.tell(e.Seq, f.damage)
 	if m, err := wire.Decode[wire.ConfigEntry](e.Value); err == nil {
@@ -285,8 +290,17 @@ func (s *Store) lastGood(ctx context.Context, f *found) error {
 			f.Published = p
 		}
 	}
-	s.AtLeast(f.Revision)
+	s.seen(f.Revision)
 	return nil
+}
+
+// seen notes a revision of the bucket, and returns the highest there was.
+func (s *Store) seen(revision uint64) (stored uint64) {
+	s.AtLeast(revision)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stored = max(s.stored, revision)
+	return s.stored
 }
 
 // tell reports a damaged entry once.

@@ -216,16 +216,18 @@ func TestReunite(t *testing.T) {
 		damage   int
 		moved    bool
 	}{
-		"nothing":               {func(*harness) {}, 3, "3", 0, false},
-		"the bucket is empty":   {func(h *harness) { h.bucket = &kv.Memory{} }, 4, "3", 0, false},
-		"the bucket is behind":  {func(h *harness) { h.bucket = &kv.Memory{}; put(h, entry(1, 2, "{}")) }, 4, "3", 0, false},
-		"garbage in the bucket": {func(h *harness) { put(h, garbage) }, 4, "3", 1, false},
-		"an empty value":        {func(h *harness) { put(h, "") }, 4, "3", 1, false},
-		"a reply of the server": {func(h *harness) { put(h, `{"stream":"KV_usage","seq":12}`) }, 4, "3", 1, false},
-		"a megabyte of garbage": {func(h *harness) { put(h, strings.Repeat("x", 1<<20)) }, 4, "3", 1, false},
-		"revision 0":            {func(h *harness) { put(h, entry(1, 0, "{}")) }, 4, "3", 1, false},
-		"a huge revision":       {func(h *harness) { put(h, entry(1, 1<<60, "{}")) }, 4, "3", 1, false},
-		"garbage and no copy":   {func(h *harness) { put(h, garbage); _ = os.Remove(filepath.Join(h.dir, "config.json")) }, 4, "3", 1, false},
+		"nothing":                  {func(*harness) {}, 3, "3", 0, false},
+		"the bucket is empty":      {func(h *harness) { h.bucket = &kv.Memory{} }, 4, "3", 0, false},
+		"the bucket is behind":     {func(h *harness) { h.bucket = &kv.Memory{}; put(h, entry(1, 2, "{}")) }, 4, "3", 1, false},
+		"garbage in the bucket":    {func(h *harness) { put(h, garbage) }, 4, "3", 1, false},
+		"an empty value":           {func(h *harness) { put(h, "") }, 4, "3", 1, false},
+		"a reply of the server":    {func(h *harness) { put(h, `{"stream":"KV_usage","seq":12}`) }, 4, "3", 1, false},
+		"a megabyte of garbage":    {func(h *harness) { put(h, strings.Repeat("x", 1<<20)) }, 4, "3", 1, false},
+		"revision 0":               {func(h *harness) { put(h, entry(1, 0, "{}")) }, 4, "3", 1, false},
+		"a huge revision":          {func(h *harness) { put(h, entry(1, 1<<60, "{}")) }, 4, "3", 1, false},
+		"an older revision":        {func(h *harness) { put(h, entry(1, 1, "{}")) }, 4, "3", 1, false},
+		"the store of another day": {func(h *harness) { h.bucket = &kv.Memory{}; put(h, entry(1, 1, "{}")); put(h, entry(1, 2, "{}")) }, 4, "3", 1, false},
+		"garbage and no copy":      {func(h *harness) { put(h, garbage); _ = os.Remove(filepath.Join(h.dir, "config.json")) }, 4, "3", 1, false},
 		"garbage alone": {func(h *harness) {
 			h.bucket = &kv.Memory{}
 			put(h, garbage)
@@ -314,6 +316,29 @@ func TestDamageAtRunTime(t *testing.T) {
 	if list, err := h.History(ctx); err != nil || len(list) != 2 {
 		t.Fatalf("%+v %v", list, err)
 	}
+	// A revision that was in force before, put back behind our back.
+	history, _ := h.bucket.History(ctx, wire.ConfigKey)
+	_, _ = h.bucket.Put(ctx, wire.ConfigKey, history[0].Value)
+	h.expect(2, "2")
+	if len(h.damage) != 2 {
+		t.Fatalf("%v", h.damage)
+	}
+	h.must("3")
+	h.expect(3, "3")
+	// A server that comes back empty.
+	h.bucket = &kv.Memory{}
+	h.opts.Bucket = h.bucket
+	if _, err := h.Current(ctx); !errors.Is(err, ErrNone) {
+		t.Fatal(err)
+	}
+	if err := h.Reunite(ctx); err != nil {
+		t.Fatal(err)
+	}
+	h.expect(4, "3")
+	if err := h.Reunite(ctx); err != nil {
+		t.Fatal(err)
+	}
+	h.expect(4, "3")
 }
 
 func TestHoldsAndEpoch(t *testing.T) {

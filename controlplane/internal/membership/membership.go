@@ -133,7 +133,6 @@ type member struct {
 	Node
 	nonce    int64
 	draining bool     // said so; a suspect that is back is draining again
-	written  string   // the State that the bucket has
 	changed  int64    // when State became what it is
 	probed   int64    // when the last probe was asked for; valid if hasProbed
 	probing  string   // the incarnation that is being probed; empty: none
@@ -251,34 +250,29 @@ func (m *Members) heard(n *member, r Report, now int64, out *Outcome) {
 		return // late, or for a second time
 	}
 	out.Accepted = true
-	before := n.State
+	before, wasDraining := n.State, n.draining
 	moved := n.update(r, now)
 	if r.State == status.Gone {
 		m.bury(n, ReasonLeft, now, out)
 		return
 	}
 	wanted := n.wanted()
-	if before == wanted {
-		if moved {
-			out.write(n)
-		}
-		return
+	if before != wanted {
+		n.set(wanted, now)
 	}
-	n.set(wanted, now)
-	switch {
-	case before == status.Gone:
+	switch before {
+	case status.Gone:
 		out.tell(n, Joined, "")
 		out.write(n)
-	case before == status.Suspect:
+		return
+	case status.Suspect:
 		out.tell(n, Back, "")
-		if moved || n.written != wanted { // it may have begun to drain meanwhile
-			out.write(n)
-		}
-	case wanted == status.Draining:
+	}
+	if n.draining && !wasDraining {
 		out.tell(n, Draining, "")
+	}
+	if moved || n.draining != wasDraining {
 		out.write(n)
-	default:
-		out.write(n) // changed its mind
 	}
 }
 
@@ -332,7 +326,7 @@ func (m *Members) Seed(members []wire.Member, now int64) {
 		if !wire.ValidNode(w.Node) || w.Incarnation == "" || len(m.nodes) >= MaxNodes {
 			continue
 		}
-		n := &member{Node: Node{ID: w.Node, Incarnation: w.Incarnation, Address: w.Address, TLS: w.TLS, Version: w.Version}, nonce: -1 << 63, written: w.State}
+		n := &member{Node: Node{ID: w.Node, Incarnation: w.Incarnation, Address: w.Address, TLS: w.TLS, Version: w.Version}, nonce: -1 << 63}
 		n.Seen, n.draining = now, w.State == status.Draining
 		n.set(n.wanted(), now)
 		if w.State == status.Gone {
@@ -376,7 +370,6 @@ func (out *Outcome) tell(n *member, kind Kind, reason string) {
 }
 
 func (out *Outcome) write(n *member) {
-	n.written = n.State
 	out.Writes = append(out.Writes, wire.Member{
 		Head: wire.Now(), Node: n.ID, Incarnation: n.Incarnation, Address: n.Address, TLS: n.TLS,
 		Version: n.Version, State: n.State, Reason: n.Reason,

@@ -154,6 +154,10 @@ func TestStories(t *testing.T) {
 			5s     sweep         ->
 			5s     a/1 live late ->
 			6s     a/2 live @h   -> ok; joined a/2 restarted; write a live`,
+		"suspect, then draining": `
+			0s     a/1 live      -> ok; joined a/1; write a live
+			1.5s   sweep         -> suspect a/1
+			1.6s   a/1 draining  -> ok; back a/1; draining a/1; write a draining`,
 		"a stranger's goodbye": `
 			0s     a/1 gone      ->`,
 		"restart within the silence": `
