@@ -4,7 +4,7 @@ MODULES := shared dataplane controlplane loadtest
 BIN := bin
 export GOFLAGS += -trimpath
 
-.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench clean
+.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,11 @@ fuzz: ## run every fuzz target FUZZTIME (3000x)
 
 bench: ## what a decision and a request cost, on one and two cores
 	go test -run '^$$' -bench . -benchmem -cpu 1,2 ./dataplane/internal/proxy ./dataplane/internal/limit ./dataplane/internal/breaker
+	go test -run '^$$' -bench . -benchmem ./controlplane/internal/ledger
+
+SEEDS ?= 3000
+sim: ## the cluster's limits in simulated time: tables, then SEEDS (3000) random runs with faults
+	go run ./loadtest/cmd/sim -seeds $(SEEDS)
 
 lint: ## golangci-lint, if it is installed
 	@command -v golangci-lint >/dev/null || { echo "SKIP: golangci-lint is not installed (go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest)"; exit 0; }; \

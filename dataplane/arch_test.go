@@ -21,6 +21,7 @@ const (
 var cores = map[string][]string{
 	"limit":      nil,
 	"breaker":    {"apiproxy.internal/shared/wire"}, // the words of the leader are plain values
+	"lease":      {internal + "limit", "apiproxy.internal/shared/quota"},
 	"meter":      nil,
 	"route":      nil,
 	"http1":      nil,

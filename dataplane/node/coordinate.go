@@ -117,7 +117,7 @@ func (c *coordination) run(ctx context.Context) {
 		}
 		switch low := c.leases.Urgent(); {
 		case tick, low, c.said():
-			c.send(!tick && low)
+			c.send(tick, !tick && low)
 			wait(ctx, reportGap)
 		default:
 			look.Reset(lookAgain)
@@ -128,8 +128,9 @@ func (c *coordination) run(ctx context.Context) {
 // said takes note of a call to urge.
 func (c *coordination) said() bool { return c.pressing.Swap(false) }
 
-// send reports. What the leases say is not the same at a tick and in between.
-func (c *coordination) send(low bool) {
+// send reports, at a tick or in between; low says that a lease has run low, which
+// makes it more than an early tick.
+func (c *coordination) send(tick, low bool) {
 	now := c.clock()
 	c.followLeader(now)
 	state := status.Live
@@ -138,6 +139,9 @@ func (c *coordination) send(low bool) {
 	}
 	r := c.report(state)
 	r.Limits = c.leases.Report(low)
+	if tick {
+		r.Suspects = c.state.ReportSuspects(c.inForce().Document.RateLimit, int(c.nodes.Load()))
+	}
 	c.keepLeases()
 	_ = c.bus.Report(r) // one that is lost is followed by the next
 }
@@ -180,6 +184,7 @@ func (c *coordination) answer(a wire.Answer) {
 	for _, e := range a.Breakers {
 		c.impose(e.Provider, e.BreakerEntry)
 	}
+	c.state.ApplyVerdicts(c.clock(), a.Verdicts)
 	if c.leases.Apply(a.Limits) {
 		c.urge()
 	}

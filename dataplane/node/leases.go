@@ -1,6 +1,8 @@
 package node
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -102,4 +104,13 @@ func bootID() string {
 		return ""
 	}
 	return strings.TrimSpace(string(id))
+}
+
+// addrKey is the key of client addresses on the wire. All nodes share the secret,
+// and nobody learns it from a hash.
+func addrKey(secret string) (key [16]byte) {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("client addresses"))
+	copy(key[:], mac.Sum(nil))
+	return key
 }

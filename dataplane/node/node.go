@@ -95,7 +95,7 @@ func New(o Options) (*Node, error) {
 		if err != nil {
 			n.log.Warn("the leases of the last run cannot be used", "error", err.Error())
 		}
-		n.state.Join(snapshot.Membership{Notify: n.urge, Bell: n.bell, Time: n.leaseTime, Saved: saved})
+		n.state.Join(snapshot.Membership{Notify: n.urge, Bell: n.bell, Time: n.leaseTime, Saved: saved, AddrKey: addrKey(o.NATSSecret)})
 	}
 	n.proxy = proxy.New(proxy.Options{
 		NodeID:         id,

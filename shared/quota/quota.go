@@ -73,9 +73,15 @@ type Holding struct {
 }
 
 // Aged is what is left of a holding without an answer for Fresh: room to earn
-// into for a third of a second, and no more tokens than that. The rest was for
-// a burst, and a burst is over by then; the leader may use it elsewhere.
-func (h Holding) Aged() Holding { return Holding{h.Rate, min(h.Room, Refill(h.Rate))} }
+// into for a third of a second, or one token, and no more tokens than that. The
+// rest was for a burst, and a burst is over by then; the leader may use it
+// elsewhere.
+func (h Holding) Aged() Holding {
+	if h.Rate == 0 {
+		return Holding{}
+	}
+	return Holding{h.Rate, min(h.Room, max(Refill(h.Rate), Token))}
+}
 
 // Refill is the room that a rate needs in order to lose nothing between two
 // reports: 0.3 s of it, rounded up.

@@ -21,6 +21,7 @@ type Report struct {
 	Refused  *Refusal                `json:"refused,omitempty"` // the newest published revision that the node could not apply
 	Breakers []Evidence              `json:"brk,omitempty"`
 	Limits   map[string]quota.Report `json:"lim,omitempty"`   // by GlobalLimit or ProviderLimit
+	Suspects []quota.Suspect         `json:"sus,omitempty"`   // client addresses that take much
 	Stats    *Stats                  `json:"stats,omitempty"` // about once a second, and in the first report
 }
 
@@ -49,6 +50,7 @@ type Answer struct {
 	Breakers []NamedEntry            `json:"brk,omitempty"`
 	Probes   []Probes                `json:"probes,omitempty"`
 	Limits   map[string]quota.Answer `json:"lim,omitempty"` // by GlobalLimit or ProviderLimit
+	Verdicts []quota.Verdict         `json:"sus,omitempty"` // on the suspects of the report
 	// Rejected says why the node may not take part; empty if it may.
 	Rejected string `json:"rejected,omitempty"`
 }

@@ -59,7 +59,7 @@ func (l *Leader) breaker(now time.Time, name string, eff breaker.Effect) {
 	}
 	for _, id := range eff.Answer {
 		if n := l.nodes[id]; n != nil {
-			l.answer(now, n, nil, true)
+			l.answer(now, n, told{}, true)
 		}
 	}
 }

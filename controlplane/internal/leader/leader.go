@@ -54,6 +54,7 @@ type Leader struct {
 	breakers  map[string]*breaker.Machine // by provider
 	limits    map[string]*ledger.Ledger   // by name on the wire
 	refusing  map[string]refusing         // by the same
+	addresses *ledger.Addresses           // nil = there is no limit per address
 
 	doc    *config.Document // in force; nil = none
 	origin status.Config
@@ -145,7 +146,7 @@ func (l *Leader) Report(now time.Time, from string, r wire.Report) {
 	}
 	limits := l.book(now, n, &r)
 	if r.State != status.Gone {
-		l.answer(now, n, limits, false)
+		l.answer(now, n, told{limits, l.judge(now, &r)}, false)
 	}
 }
 
@@ -190,6 +191,9 @@ func (l *Leader) Tick(now time.Time) {
 		for _, b := range l.limits {
 			b.Tick(l.clock(now))
 		}
+		if l.addresses != nil {
+			l.addresses.Tick(l.clock(now))
+		}
 		l.exhausted(now)
 		l.forget()
 		l.storeAgain(now)
@@ -208,13 +212,19 @@ func (l *Leader) Configure(now time.Time, doc *config.Document, origin status.Co
 	l.configureLimits(now, first)
 }
 
+// told is what the books answer to one report.
+type told struct {
+	limits   map[string]quota.Answer
+	verdicts []quota.Verdict
+}
+
 // answerEvery is how often a node hears of the leader when there is nothing to
 // tell: a quarter of the time after which it takes the leader for silent.
 const answerEvery = 500 * time.Millisecond
 
 // answer answers the node's last report if there is something to learn from
 // that, or if it has not heard of the leader for a while.
-func (l *Leader) answer(now time.Time, n *node, limits map[string]quota.Answer, must bool) {
+func (l *Leader) answer(now time.Time, n *node, t told, must bool) {
 	a := wire.Answer{
 		Head:        wire.Now(),
 		Incarnation: n.last.Incarnation,
@@ -222,7 +232,8 @@ func (l *Leader) answer(now time.Time, n *node, limits map[string]quota.Answer, 
 		Epoch:       l.epoch,
 		Revision:    l.rollout.Newest(),
 		Nodes:       len(l.live()),
-		Limits:      limits,
+		Limits:      t.limits,
+		Verdicts:    t.verdicts,
 	}
 	for name, b := range l.breakers {
 		if p, ok := b.Probes(now, n.last.Node); ok {
@@ -233,7 +244,7 @@ func (l *Leader) answer(now time.Time, n *node, limits map[string]quota.Answer, 
 			a.Breakers = append(a.Breakers, wire.NamedEntry{Provider: name, BreakerEntry: entry})
 		}
 	}
-	news := len(a.Probes)+len(a.Breakers)+len(limits) > 0 || n.last.Epoch != l.epoch || n.last.Revision != a.Revision
+	news := len(a.Probes)+len(a.Breakers)+len(a.Limits)+len(a.Verdicts) > 0 || n.last.Epoch != l.epoch || n.last.Revision != a.Revision
 	if must || news || now.Sub(n.answered) >= answerEvery {
 		n.answered = now
 		l.effects.Answer(n.last.Node, a)

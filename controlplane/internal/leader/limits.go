@@ -14,6 +14,13 @@ import (
 // configureLimits gives each limit its books. Those of a limit that is taken out
 // stay as they are, so that putting it back refills nothing.
 func (l *Leader) configureLimits(now time.Time, first bool) {
+	if c := l.doc.RateLimit.PerIP; c == nil {
+		l.addresses = nil
+	} else if l.addresses == nil {
+		l.addresses = ledger.NewAddresses(params(&c.Limit))
+	} else {
+		l.addresses.Configure(params(&c.Limit))
+	}
 	for name, c := range limitsOf(l.doc) {
 		p := params(c)
 		if b := l.limits[name]; b != nil {
@@ -90,6 +97,14 @@ func (l *Leader) book(now time.Time, n *node, r *wire.Report) (answers map[strin
 		l.effects.Renew()
 	}
 	return answers
+}
+
+// judge adds up what suspect client addresses took on all nodes.
+func (l *Leader) judge(now time.Time, r *wire.Report) []quota.Verdict {
+	if l.addresses == nil || len(r.Suspects) == 0 {
+		return nil
+	}
+	return l.addresses.Report(l.clock(now), r.Suspects, nil)
 }
 
 // exhausted tells when a limit begins to refuse: once, and again after it has not

@@ -63,8 +63,14 @@ func (l *Ledger) share(m *member, thin bool) (wanted int64, over bool) {
 		x *= rate / all
 	}
 	wanted = int64(min(x, rate))
-	if thin || l.keep(wanted) < 2*quota.Token {
-		wanted = 0 // in a bucket that small there would always be a useless fraction
+	switch {
+	case thin: // the pool keeps it all
+		wanted = 0
+	case l.keep(wanted) >= 2*quota.Token:
+	case l.live == 1: // a small limit, and nobody to share it with
+		wanted = l.rate
+	default: // in a bucket that small there would always be a useless fraction
+		wanted = 0
 	}
 	return wanted, over
 }
@@ -72,14 +78,13 @@ func (l *Ledger) share(m *member, thin bool) (wanted int64, over bool) {
 // keep is the room that goes with a rate: that for 0.3 s, and all nodes
 // together not more than half of the burst.
 func (l *Ledger) keep(rate int64) int64 {
-	if l.rate == 0 {
+	switch {
+	case l.rate == 0:
 		return 0
+	case rate == l.rate && l.live == 1:
+		return max(quota.Refill(rate), min(l.room, 3*quota.Token))
 	}
-	most := l.room
-	if l.live > 1 {
-		most /= 2
-	}
-	return min(quota.Refill(rate), int64(float64(most)*(float64(rate)/float64(l.rate))))
+	return min(quota.Refill(rate), int64(float64(l.room/2)*(float64(rate)/float64(l.rate))))
 }
 
 // moveRate asks for the rate above wanted, or gives what is missing and free.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Compare with -cpu 1,2. The clock is given: a nanosecond after a nanosecond.
@@ -45,6 +46,33 @@ func BenchmarkShareTake(b *testing.B) {
 			})
 		})
 	}
+}
+
+// What admission costs as a part of a limit of the cluster, over what it costs a
+// node on its own, measured in turns so that both meet the same machine. The
+// promise is 1.2 at most.
+func BenchmarkShareOverBucket(b *testing.B) {
+	const batch = 100_000
+	bell := make(chan struct{}, 1)
+	share := NewShare(0, bell)
+	share.Reshape(0, Share{Rate: MaxRate * second, Room: MaxBurst * finestUnit, Low: finestUnit}, MaxBurst*finestUnit)
+	share.End(Never)
+	buckets := [2]*Bucket{NewBucket(0, Params{MaxRate, 1, MaxBurst}), share}
+	best := [2]time.Duration{time.Hour, time.Hour}
+	now := int64(1)
+	for b.Loop() {
+		for i, bucket := range buckets {
+			start := time.Now()
+			for k := range int64(batch) {
+				bucket.Take(now + k)
+			}
+			best[i] = min(best[i], time.Since(start))
+		}
+		now += batch
+	}
+	b.ReportMetric(float64(best[0])/batch, "ns/standalone")
+	b.ReportMetric(float64(best[1])/batch, "ns/cluster")
+	b.ReportMetric(float64(best[1])/float64(best[0]), "ratio")
 }
 
 // addresses are 100 000 of IPv4 or IPv6 in random order.

@@ -20,6 +20,9 @@ func (p *Proxy) takeFairness(x *exchange) bool {
 			return p.refuseLimit(x, verdict.PerIP, d)
 		}
 		x.perIPRef, x.tookPerIP = ref, true
+		if s := x.snap.Suspects; s != nil {
+			s.Note(x.client, ref)
+		}
 	}
 	if b := x.snap.Global; b != nil {
 		d := p.take(x, b, x.now)

@@ -16,6 +16,10 @@ type Membership struct {
 	Bell   chan<- struct{}        // rung when a lease runs low
 	Time   func() lease.Time      // the node's clock and the machine's
 	Saved  map[string]quota.Saved // leases of the process before
+
+	// AddrKey is the key with which client addresses are hashed for the wire, the
+	// same on all nodes.
+	AddrKey [16]byte
 }
 
 // Join makes the state part of a cluster: breakers then follow the leader's word,
@@ -25,6 +29,7 @@ func (s *State) Join(m Membership) {
 	defer s.mu.Unlock()
 	s.notify = m.Notify
 	s.imposed = make(map[string]wire.BreakerEntry)
+	s.suspects = lease.NewSuspects(m.AddrKey)
 	s.leases = &leases{bell: m.Bell, time: m.Time, saved: m.Saved, byName: make(map[string]*lease.Lease)}
 }
 

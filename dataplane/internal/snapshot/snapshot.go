@@ -10,6 +10,7 @@ import (
 	"apiproxy.internal/dataplane/internal/breaker"
 	"apiproxy.internal/dataplane/internal/clientaddr"
 	"apiproxy.internal/dataplane/internal/credential"
+	"apiproxy.internal/dataplane/internal/lease"
 	"apiproxy.internal/dataplane/internal/limit"
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/retry"
@@ -27,7 +28,8 @@ type Snapshot struct {
 
 	PerIP       *limit.AddrTable // nil = unlimited
 	PerIPPolicy limit.Policy
-	Global      *Limit // nil = unlimited
+	Suspects    *lease.Suspects // notes what addresses take; nil = the node is on its own
+	Global      *Limit          // nil = unlimited
 
 	Trusted     clientaddr.Trusted
 	Allowed     []netip.Prefix // empty = everyone

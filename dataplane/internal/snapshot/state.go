@@ -10,6 +10,7 @@ import (
 	"apiproxy.internal/dataplane/internal/breaker"
 	"apiproxy.internal/dataplane/internal/clientaddr"
 	"apiproxy.internal/dataplane/internal/credential"
+	"apiproxy.internal/dataplane/internal/lease"
 	"apiproxy.internal/dataplane/internal/limit"
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/retry"
@@ -36,6 +37,8 @@ type State struct {
 	notify  func()                       // nil = the node is on its own
 	imposed map[string]wire.BreakerEntry // the leader's last word on each breaker
 	leases  *leases                      // nil = the node is on its own
+
+	suspects *lease.Suspects // nil = the node is on its own
 }
 
 type providerState struct {
@@ -110,6 +113,7 @@ func (s *State) applyFairness(snap *Snapshot, limits config.RateLimit, now int64
 			s.perIP.Configure(now, params, l.IPv6Prefix)
 		}
 		snap.PerIP, snap.PerIPPolicy = s.perIP, limit.NewPolicy("per_ip", params)
+		snap.Suspects = s.suspects
 	}
 	if l := limits.Global; l != nil {
 		snap.Global = s.applyLimit(&s.global, wire.GlobalLimit, "global", l, now)
