@@ -129,7 +129,7 @@ func (c *Controller) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	c.store, err = configstore.Open(ctx, configstore.Options{
-		Bucket: c.broker.Bucket(wire.ConfigBucket), DataDir: filepath.Clean(o.DataDir), Now: time.Now, Log: c.log,
+		Bucket: c.broker.Bucket(wire.ConfigBucket), DataDir: filepath.Clean(o.DataDir), Now: time.Now, Log: c.log, OnDamage: c.damaged,
 	})
 	if err != nil {
 		return err
@@ -250,6 +250,13 @@ func (c *Controller) end(ctx context.Context) (err error) {
 	return err
 }
 
+// damaged repairs a store in which something cannot be read.
+func (c *Controller) damaged(error) {
+	if c.loop.Load() != nil {
+		c.tasks.Go(func() { c.mend(c.store.Reunite) })
+	}
+}
+
 func (c *Controller) natsRefused(r broker.Refused) {
 	reason := "permission"
 	if r.Kind == broker.RefusedLogin {
@@ -260,9 +267,15 @@ func (c *Controller) natsRefused(r broker.Refused) {
 }
 
 func (c *Controller) natsState(connected bool) {
-	if connected {
-		c.log.Info("connected to NATS")
-	} else {
-		c.log.Error("connection to NATS lost; nodes go on with what they have")
+	loop := c.loop.Load()
+	if loop == nil {
+		return // Start sees to everything
 	}
+	loop.Offer(func(l *leader.Leader, now time.Time) { l.Connected(now, connected) })
+	if !connected {
+		c.log.Error("connection to NATS lost; nodes go on with what they have")
+		return
+	}
+	c.log.Info("connected to NATS again")
+	c.tasks.Go(func() { c.mend(c.store.Reunite) })
 }

@@ -29,6 +29,7 @@ type effects struct {
 	queue   chan func(context.Context)
 	renew   chan struct{}
 	loop    func() *leader.Loop
+	ahead   func(revision uint64)
 }
 
 const (
@@ -129,5 +130,7 @@ func (e *effects) Event(name string, data any) {
 	e.hub.Publish(name, data)
 	e.log.Info("event", "event", name, "data", data)
 }
+
+func (e *effects) Ahead(revision uint64) { e.ahead(revision) }
 
 func (e *effects) Refused(reason string) { e.metrics.ReportsRefused.WithLabelValues(reason).Inc() }

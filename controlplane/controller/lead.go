@@ -36,7 +36,7 @@ func (c *Controller) lead(ctx context.Context) error {
 	}
 	c.effects = &effects{
 		broker: c.broker, holds: c.store, hub: c.hub, metrics: c.metrics, log: c.log,
-		prober: prober.New(probeTime), queue: make(chan func(context.Context), maxQueue), renew: make(chan struct{}, 1), loop: c.loop.Load,
+		prober: prober.New(probeTime), queue: make(chan func(context.Context), maxQueue), renew: make(chan struct{}, 1), loop: c.loop.Load, ahead: c.ahead,
 	}
 	c.tasks.Go(func() { c.effects.work(c.running) })
 	l := leader.New(time.Now(), r, c.effects)
@@ -152,6 +152,41 @@ func (c *Controller) confirm() error {
 		c.ask(func(l *leader.Leader, now time.Time) { l.Confirmed(began, now) })
 	}
 	return err
+}
+
+// ahead publishes what is in force again, above a revision that a node has and
+// the store has lost: else that node would take it for an old one.
+func (c *Controller) ahead(revision uint64) {
+	if !c.store.AtLeast(revision) {
+		return
+	}
+	c.log.Error("a node runs a revision that the store does not know; what is in force is published again above it", "revision", revision)
+	c.tasks.Go(func() {
+		c.mend(func(ctx context.Context) error {
+			_, _, err := c.store.Raise(ctx, "a node ran a higher revision")
+			return err
+		})
+	})
+}
+
+// mend repairs the store and brings into force what came of it.
+func (c *Controller) mend(repair func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(c.running, startTime)
+	defer cancel()
+	if err := repair(ctx); err != nil {
+		c.log.Error("the store of the configuration cannot be repaired", "error", err.Error())
+		return
+	}
+	p, err := c.store.Current(ctx)
+	if err != nil {
+		c.log.Error("the configuration cannot be read", "error", err.Error())
+		return
+	}
+	newer := false
+	c.ask(func(l *leader.Leader, _ time.Time) { newer = p.Revision > l.Revision() })
+	if newer {
+		c.inForce(p)
+	}
 }
 
 // report hands a node's report to the leader.

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,11 +79,18 @@ func open(ctx context.Context, dir string) (*configstore.Store, *broker.Broker, 
 	}
 	store, err := configstore.Open(ctx, configstore.Options{
 		Bucket: b.Bucket(wire.ConfigBucket), DataDir: dir, Now: time.Now, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		OnDamage: func(err error) { damage.Store(&err) },
 	})
 	return store, b, err
 }
 
+// damage is what a store took for damage; a kill is none.
+var damage atomic.Pointer[error]
+
 func do(ctx context.Context, store *configstore.Store, c call) (a answer) {
+	if err := damage.Load(); err != nil {
+		return answer{Error: "damage: " + (*err).Error()}
+	}
 	fail := func(err error) answer {
 		if errors.Is(err, configstore.ErrStale) {
 			return answer{Output: linear.Output{Stale: true}}
@@ -225,6 +233,9 @@ func TestKill(t *testing.T) {
 					author := fmt.Sprint(round, "-", who, "-", n)
 					c := h.Call(who, in)
 					a, err := p.ask(call{in, author})
+					if a.Error != "" {
+						t.Error(err)
+					}
 					if err != nil {
 						if in.Kind != linear.Get {
 							mu.Lock()

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -109,35 +110,24 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 // does. Call it when the store was away: it may have come back without its data.
 func (s *Store) Reunite(ctx context.Context) error {
 	found, err := s.newest(ctx)
-	if err != nil {
+	if err != nil || found.Revision == 0 {
 		return err
 	}
-	kept := s.copy.held()
-	behind := kept.Revision > found.Revision
-	switch {
-	case kept.Revision == 0 && found.Revision == 0:
-		return nil
-	case !behind && (found.damage == nil || errors.Is(found.damage, errInvalid)):
+	if found.damage == nil || errors.Is(found.damage, errInvalid) {
 		s.Keep(ctx)
 		return nil
 	}
-	source, reason := found.Document, fmt.Sprintf("restored from revision %d", found.Revision)
-	if behind {
-		if source, err = kept.document(); err != nil {
-			return err // openCopy has read it before
-		}
-		reason = fmt.Sprintf("restored from the file copy of revision %d", kept.Revision)
-	}
+	kept := s.copy.held()
 	s.opts.Log.Error("the configuration in the store is lost or damaged and is published again",
-		"revision_in_store", found.Revision, "revision_in_file_copy", kept.Revision, "damage", found.damage)
+		"revision", found.Revision, "revision_in_file_copy", kept.Revision, "damage", found.damage)
 	for provider, hold := range kept.Holds {
 		_, err := s.opts.Bucket.Create(ctx, wire.HoldKey(provider), wire.Encode(hold))
 		if err != nil && !errors.Is(err, kv.ErrConflict) { // what the bucket has is newer
 			return fmt.Errorf("configstore: cannot restore the hold on %s: %w", provider, err)
 		}
 	}
-	_, err = s.Publish(ctx, Change{Author: "controller", Reason: reason},
-		func(Published) (*config.Document, error) { return source, nil })
+	_, err = s.Publish(ctx, Change{Author: "controller", Reason: fmt.Sprintf("restored from revision %d", found.Revision)},
+		func(now Published) (*config.Document, error) { return now.Document, nil })
 	return err
 }
 
@@ -253,9 +243,16 @@ type found struct {
 }
 
 func (s *Store) newest(ctx context.Context) (found, error) {
+	before := s.seen(0) // the read that begins now must not find less
 	e, err := s.opts.Bucket.Get(ctx, wire.ConfigKey)
 	if errors.Is(err, kv.ErrNotFound) {
-		return found{}, nil
+		f := found{}
+		if s.copy.held().Revision > 0 {
+			f.damage = errors.New("the store is empty")
+			s.fromCopy(&f)
+			s.tell(math.MaxUint64, f.damage)
+		}
+		return f, nil
 	}
 	if err != nil {
 		return found{}, fmt.Errorf("configstore: %w", err)
@@ -266,11 +263,11 @@ func (s *Store) newest(ctx context.Context) (found, error) {
 		return found{}, fmt.Errorf("configstore: the current configuration: %w", f.damage)
 	}
 	if f.damage == nil {
-		stored := s.seen(f.Revision)
-		if f.Revision >= stored {
+		if f.Revision >= before {
+			s.seen(f.Revision)
 			return f, nil
 		}
-		f.damage = fmt.Errorf("revision %d came after revision %d", f.Revision, stored)
+		f.damage = fmt.Errorf("revision %d came after revision %d", f.Revision, before)
 	}
 	s.tell(e.Seq, f.damage)
 	if m, err := wire.Decode[wire.ConfigEntry](e.Value); err == nil {
@@ -279,7 +276,7 @@ func (s *Store) newest(ctx context.Context) (found, error) {
 	return f, s.lastGood(ctx, &f)
 }
 
-// lastGood looks behind a damaged entry.
+// lastGood looks behind a damaged entry, and into the file copy.
 func (s *Store) lastGood(ctx context.Context, f *found) error {
 	entries, err := s.opts.Bucket.History(ctx, wire.ConfigKey)
 	if err != nil {
@@ -290,8 +287,20 @@ func (s *Store) lastGood(ctx context.Context, f *found) error {
 			f.Published = p
 		}
 	}
+	s.fromCopy(f)
 	s.seen(f.Revision)
 	return nil
+}
+
+// fromCopy takes the file copy if it is newer than what was found.
+func (s *Store) fromCopy(f *found) {
+	kept := s.copy.held()
+	if kept.Revision <= f.Revision {
+		return
+	}
+	if p, err := Decode(wire.Encode(kept.ConfigEntry)); err == nil {
+		f.Published = p
+	}
 }
 
 // seen notes a revision of the bucket, and returns the highest there was.

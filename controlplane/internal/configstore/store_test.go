@@ -217,7 +217,7 @@ func TestReunite(t *testing.T) {
 		moved    bool
 	}{
 		"nothing":                  {func(*harness) {}, 3, "3", 0, false},
-		"the bucket is empty":      {func(h *harness) { h.bucket = &kv.Memory{} }, 4, "3", 0, false},
+		"the bucket is empty":      {func(h *harness) { h.bucket = &kv.Memory{} }, 4, "3", 1, false},
 		"the bucket is behind":     {func(h *harness) { h.bucket = &kv.Memory{}; put(h, entry(1, 2, "{}")) }, 4, "3", 1, false},
 		"garbage in the bucket":    {func(h *harness) { put(h, garbage) }, 4, "3", 1, false},
 		"an empty value":           {func(h *harness) { put(h, "") }, 4, "3", 1, false},
@@ -325,12 +325,15 @@ func TestDamageAtRunTime(t *testing.T) {
 	}
 	h.must("3")
 	h.expect(3, "3")
-	// A server that comes back empty.
+	// More garbage than history.
+	for range 64 {
+		_, _ = h.bucket.Put(ctx, wire.ConfigKey, []byte("garbage"))
+	}
+	h.expect(3, "3")
+	// A server that comes back empty: an edit begins with what was in force.
 	h.bucket = &kv.Memory{}
 	h.opts.Bucket = h.bucket
-	if _, err := h.Current(ctx); !errors.Is(err, ErrNone) {
-		t.Fatal(err)
-	}
+	h.expect(3, "3")
 	if err := h.Reunite(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +386,7 @@ func TestHoldsAndEpoch(t *testing.T) {
 	}
 	_, _ = h.bucket.Put(ctx, wire.HoldKey("coingecko"), []byte("garbage"))
 	check()
-	if len(h.damage) != 2 {
+	if len(h.damage) != 3 { // the loss, the epoch, the hold
 		t.Fatalf("damage: %v", h.damage)
 	}
 }
@@ -484,6 +487,9 @@ func TestTwoControllers(t *testing.T) {
 	p, err := h.Current(ctx)
 	if err != nil || p.Revision != 1+stores*edits || p.Document.RateLimit.PerIP.Burst != 1000+stores*edits {
 		t.Fatalf("revision %d, burst %d, %v", p.Revision, p.Document.RateLimit.PerIP.Burst, err)
+	}
+	if len(h.damage) != 0 {
+		t.Fatalf("writers at once are taken for damage: %v", h.damage)
 	}
 	h.Keep(ctx)
 	if !strings.Contains(h.copied(), fmt.Sprintf(`"revision":%d`, p.Revision)) {

@@ -35,6 +35,9 @@ type Effects interface {
 	Probe(p membership.Probe)
 	// Event announces something; data has a "time".
 	Event(name string, data any)
+	// Ahead says that a node runs a revision that this leader has never seen: the
+	// store has lost some.
+	Ahead(revision uint64)
 	// Refused counts a report that was not believed.
 	Refused(reason string)
 }
@@ -56,6 +59,7 @@ type Leader struct {
 	refusing  map[string]refusing         // by the same
 	addresses *ledger.Addresses           // nil = there is no limit per address
 
+	deaf   bool             // there is no connection to NATS: silence says nothing
 	doc    *config.Document // in force; nil = none
 	origin status.Config
 
@@ -138,6 +142,9 @@ func (l *Leader) Report(now time.Time, from string, r wire.Report) {
 	if r.Stats != nil {
 		n.stats = r.Stats
 	}
+	if r.Revision > l.rollout.Newest() {
+		l.effects.Ahead(r.Revision)
+	}
 	l.applied(now, r)
 	for name, b := range l.breakers {
 		l.breaker(now, name, b.Report(now, breaker.Node{
@@ -183,7 +190,9 @@ const ticksPerSecond = 50
 
 // Tick does what the time brings: call it every 20 ms.
 func (l *Leader) Tick(now time.Time) {
-	l.membership(now, l.members.Sweep(l.clock(now)))
+	if !l.deaf {
+		l.membership(now, l.members.Sweep(l.clock(now)))
+	}
 	for name, b := range l.breakers {
 		l.breaker(now, name, b.Tick(now))
 	}
@@ -197,6 +206,18 @@ func (l *Leader) Tick(now time.Time) {
 		l.exhausted(now)
 		l.forget()
 		l.storeAgain(now)
+	}
+}
+
+// Connected says whether NATS can be heard. When it can be heard again, what the
+// nodes missed to say is forgiven, and the memory of NATS may be gone.
+func (l *Leader) Connected(now time.Time, connected bool) {
+	l.deaf = !connected
+	if connected {
+		l.members.Excuse(l.clock(now))
+		for name, b := range l.breakers {
+			l.effects.WriteBreaker(name, b.Entry(now))
+		}
 	}
 }
 

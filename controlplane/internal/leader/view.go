@@ -46,13 +46,3 @@ func (l *Leader) Revision() uint64 { return l.rollout.Newest() }
 
 // Behind is how many live nodes do not run the newest revision.
 func (l *Leader) Behind() int { return l.rollout.Behind(l.live()) }
-
-// HighestRevision is the highest that any node has reported: a store that lost
-// its content must not begin below it.
-func (l *Leader) HighestRevision() uint64 {
-	var highest uint64
-	for _, n := range l.nodes {
-		highest = max(highest, n.last.Revision)
-	}
-	return highest
-}
