@@ -62,7 +62,12 @@ func (c *Controller) publish(ctx context.Context, change configstore.Change, edi
 
 // inForce tells the leader and the listeners of a new revision.
 func (c *Controller) inForce(p configstore.Published) {
-	c.ask(func(l *leader.Leader, now time.Time) { configure(l, now, p) })
+	c.ask(func(l *leader.Leader, now time.Time) {
+		configure(l, now, p)
+		for _, w := range l.Advise(p.Document) {
+			c.log.Warn("configuration", "path", w.Path, "problem", w.Message, "remedy", w.Remedy)
+		}
+	})
 	c.effects.Event(events.ConfigPublished, map[string]any{"time": p.Time, "revision": p.Revision, "author": p.Author, "reason": p.Reason})
 }
 
@@ -129,6 +134,12 @@ func (b backend) Revision(ctx context.Context, n uint64) (httpapi.Revision, erro
 // Merge is what a merge patch makes of a document.
 func (backend) Merge(old *config.Document, patch []byte) (*config.Document, []config.Problem, error) {
 	return configstore.Merge(old, patch)
+}
+
+// Advise warns of limits that are too thin for the nodes there are.
+func (b backend) Advise(doc *config.Document) (all []config.Problem) {
+	b.ask(func(l *leader.Leader, _ time.Time) { all = l.Advise(doc) })
+	return all
 }
 
 // Diff is how two documents differ.

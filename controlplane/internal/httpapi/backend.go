@@ -38,6 +38,8 @@ type Backend interface {
 	// patch is a JSON object without duplicate fields; what is wrong with its outcome
 	// is config.Problems.
 	Merge(old *config.Document, patch []byte) (merged *config.Document, warnings []config.Problem, err error)
+	// Advise says what is odd about a document in the cluster as it is now.
+	Advise(doc *config.Document) []config.Problem
 	// Diff is how two documents differ, by path.
 	Diff(from, to *config.Document) []Difference
 

@@ -145,6 +145,13 @@ func merge(base, patch map[string]any) {
 }
 
 // Diff only knows the limits.
+func (f *fake) Advise(doc *config.Document) []config.Problem {
+	if l := doc.RateLimit.Global; l != nil && l.Burst == 1 {
+		return []config.Problem{{Path: "rate_limit.global", Message: "is thin"}}
+	}
+	return nil
+}
+
 func (f *fake) Diff(from, to *config.Document) []Difference {
 	var all []Difference
 	add := func(path string, a, b any) {

@@ -52,6 +52,7 @@ func (s *Server) publish(ctx context.Context, match tags, edit edit) (*published
 		if doc, warnings, err = edit(current); err != nil {
 			return nil, err
 		}
+		warnings = append(warnings[:len(warnings):len(warnings)], s.options.Backend.Advise(doc)...)
 		conditional := match.given && !match.any
 		if !c.change.dryRun && !conditional && doc.Equal(current.Config) {
 			return nil, errUnchanged

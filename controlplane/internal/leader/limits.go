@@ -1,6 +1,9 @@
 package leader
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"apiproxy.internal/controlplane/internal/events"
@@ -167,14 +170,17 @@ func (l *Leader) Shares(now time.Time) map[string]map[string]Share {
 	return all
 }
 
-// Thin says which limits are too thin to be spread over the nodes there are, and
-// why.
-func (l *Leader) Thin(doc *config.Document) map[string]string {
-	thin := make(map[string]string)
-	for name, c := range limitsOf(doc) {
-		if is, why := quota.Thin(params(c), len(l.live())); is {
-			thin[name] = why
+// Advise warns of limits that are too thin to be spread over the nodes there are.
+func (l *Leader) Advise(doc *config.Document) (all []config.Problem) {
+	limits := limitsOf(doc)
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		if thin, why := quota.Thin(params(limits[name]), len(l.live())); thin {
+			all = append(all, config.Problem{
+				Path:    "rate_limit." + strings.ReplaceAll(name, "/", "."),
+				Message: "is thin for this many nodes: " + why,
+				Remedy:  "its tokens stay with the controller and a request may wait for one round trip; raise the burst to spread it",
+			})
 		}
 	}
-	return thin
+	return all
 }
