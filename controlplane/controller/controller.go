@@ -42,6 +42,7 @@ type Controller struct {
 	main    net.Listener
 
 	orders  sync.Mutex // operators' orders to breakers, one at a time
+	raising atomic.Bool
 	lock    *broker.Lock
 	running context.Context
 	retire  context.CancelFunc

@@ -156,13 +156,20 @@ func (c *Controller) confirm() error {
 
 // ahead publishes what is in force again, above a revision that a node has and
 // the store has lost: else that node would take it for an old one.
+// Mostly it is only faster than this controller, which is about to hear of its own
+// publication.
 func (c *Controller) ahead(revision uint64) {
-	if !c.store.AtLeast(revision) {
+	if !c.raising.CompareAndSwap(false, true) {
 		return
 	}
-	c.log.Error("a node runs a revision that the store does not know; what is in force is published again above it", "revision", revision)
 	c.tasks.Go(func() {
+		defer c.raising.Store(false)
 		c.mend(func(ctx context.Context) error {
+			if p, err := c.store.Current(ctx); err != nil || p.Revision >= revision {
+				return err
+			}
+			c.log.Error("a node runs a revision that the store does not know; what is in force is published again above it", "revision", revision)
+			c.store.AtLeast(revision)
 			_, _, err := c.store.Raise(ctx, "a node ran a higher revision")
 			return err
 		})
