@@ -60,14 +60,21 @@ func (c *Controller) publish(ctx context.Context, change configstore.Change, edi
 	return p, nil
 }
 
-// inForce tells the leader and the listeners of a new revision.
+// inForce tells the leader and the listeners of a revision, unless they know it.
 func (c *Controller) inForce(p configstore.Published) {
+	fresh := false
 	c.ask(func(l *leader.Leader, now time.Time) {
+		if fresh = p.Revision > l.Revision(); !fresh {
+			return
+		}
 		configure(l, now, p)
 		for _, w := range l.Advise(p.Document) {
 			c.log.Warn("configuration", "path", w.Path, "problem", w.Message, "remedy", w.Remedy)
 		}
 	})
+	if !fresh {
+		return
+	}
 	c.effects.Event(events.ConfigPublished, map[string]any{"time": p.Time, "revision": p.Revision, "author": p.Author, "reason": p.Reason})
 }
 

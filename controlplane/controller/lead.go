@@ -189,11 +189,7 @@ func (c *Controller) mend(repair func(context.Context) error) {
 		c.log.Error("the configuration cannot be read", "error", err.Error())
 		return
 	}
-	newer := false
-	c.ask(func(l *leader.Leader, _ time.Time) { newer = p.Revision > l.Revision() })
-	if newer {
-		c.inForce(p)
-	}
+	c.inForce(p)
 }
 
 // report hands a node's report to the leader.
