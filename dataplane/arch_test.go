@@ -29,6 +29,7 @@ var cores = map[string][]string{
 	"forward":    {internal + "http1", internal + "credential"},
 	"credential": {"apiproxy.internal/shared/config"},
 
+	"jsonrpc":        nil,
 	"cache":          {internal + "http1"},
 	"cache/ladder":   {internal + "cache"},
 	"cache/store":    nil,
