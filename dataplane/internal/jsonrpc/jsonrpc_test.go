@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"apiproxy.internal/shared/config"
 )
 
 func all(int) bool { return true }
@@ -346,4 +348,13 @@ func TestOrderOfAnswers(t *testing.T) {
 			t.Fatalf("%s", got)
 		}
 	})
+}
+
+// The methods that a provider caches by default are ones that we know.
+func TestDefaultMethodsAreKnown(t *testing.T) {
+	for _, name := range config.Default().Providers["alchemy"].JSONRPC.CacheMethods {
+		if _, ok := rules[name]; !ok {
+			t.Errorf("%s has no rule", name)
+		}
+	}
 }
