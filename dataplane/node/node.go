@@ -87,6 +87,7 @@ func New(o Options) (*Node, error) {
 		Clock:          n.clock,
 		Epoch:          n.started.UnixNano(),
 		Metrics:        n.metrics,
+		Cache:          n.state.Cache(),
 		AccessLog:      func(line []byte) { _, _ = n.accessLog.Write(line) },
 		BreakerChanged: n.breakerChanged,
 		UpstreamFailed: n.upstreamFailed,

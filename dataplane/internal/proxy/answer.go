@@ -13,6 +13,9 @@ import (
 
 // answer writes what the last attempt came to.
 func (p *Proxy) answer(x *exchange) {
+	if p.settleCache(x) {
+		return
+	}
 	switch {
 	case x.failedBody != nil:
 		p.dropConn(x)
@@ -66,11 +69,24 @@ func (p *Proxy) passOn(x *exchange) {
 
 func (x *exchange) copyFields() {
 	h := &x.ctx.Response.Header
+	for _, f := range x.clientFields(false) {
+		h.AddBytesKV(f.Name, f.Value)
+	}
+}
+
+// clientFields are the answer's fields as they go to a client. What is to be
+// stored has no Age: the cache writes its own. They are valid until the next
+// call.
+func (x *exchange) clientFields(toStore bool) []http1.Field {
+	x.passing = x.passing[:0]
 	fields := x.response.Fields
 	named := forward.NamesFields(fields)
 	for _, f := range fields {
 		if http1.EqualFold(f.Name, "content-length") && x.response.Body == http1.NoBody {
-			h.AddBytesKV(f.Name, f.Value) // of the body that HEAD or 304 leaves out
+			x.passing = append(x.passing, f) // of the body that HEAD or 304 leaves out
+			continue
+		}
+		if toStore && http1.EqualFold(f.Name, "age") {
 			continue
 		}
 		if !forward.PassesDownstream(f.Name) || named && forward.IsNamed(fields, f.Name) {
@@ -83,8 +99,9 @@ func (x *exchange) copyFields() {
 		if x.plan.Credential.Leaks(value) {
 			value = x.plan.Credential.Mask(value)
 		}
-		h.AddBytesKV(f.Name, value)
+		x.passing = append(x.passing, http1.Field{Name: f.Name, Value: value})
 	}
+	return x.passing
 }
 
 // stream carries an answer to the client as it arrives. fasthttp reads it while
@@ -131,6 +148,7 @@ func (x *exchange) streamUntilClose() {
 func (s *stream) Read(b []byte) (int, error) {
 	n, err := s.x.answer.Read(b)
 	s.x.bytesOut += int64(n)
+	s.x.collect(b[:n])
 	if err != nil && err != io.EOF {
 		s.broken = err
 	}
@@ -155,6 +173,7 @@ func (s *stream) CloseWithError(error) error {
 		s.p.concludeStream(x, verdict.AttemptSuccess) // the upstream did its part
 	default:
 		s.p.concludeStream(x, verdict.AttemptSuccess)
+		s.p.endCollecting(x)
 	}
 	s.p.dropConn(x)
 	s.p.finish(x)

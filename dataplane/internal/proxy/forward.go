@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/cache/ladder"
 	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/http1"
 	"apiproxy.internal/dataplane/internal/retry"
@@ -26,6 +27,10 @@ func (p *Proxy) forward(x *exchange) {
 		p.tell(x, changed)
 		if !ok {
 			x.returnAttempt()
+			x.cache.flight.Disband()
+			if p.fallBack(x, ladder.NoPermit) {
+				return
+			}
 			p.refuse(x, refusal{status: 503, kind: verdict.CircuitBreaker, retryAfter: int64(wait),
 				detail: "the provider fails and its circuit breaker is open; wait for Retry-After"})
 			return
@@ -57,6 +62,9 @@ func (p *Proxy) another(x *exchange, n int) (time.Duration, bool) {
 	}
 	pause := p.pause(x, n)
 	if !x.deadline.IsZero() && time.Until(x.deadline) <= pause {
+		return 0, false
+	}
+	if !x.cache.flight.Retry() {
 		return 0, false
 	}
 	if _, ok := x.takeAttempt(now); !ok {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"github.com/valyala/fasthttp"
 
+	"apiproxy.internal/dataplane/internal/cache/ladder"
 	"apiproxy.internal/dataplane/internal/limit"
 	"apiproxy.internal/dataplane/internal/verdict"
 )
@@ -32,9 +33,15 @@ func (p *Proxy) takeFairness(x *exchange) bool {
 
 // takeProvider charges the first attempt to the provider's limit.
 func (p *Proxy) takeProvider(x *exchange) bool {
-	x.admittedAt = x.now
-	d, ok := x.takeAttempt(x.now)
+	x.admittedAt = max(x.now, x.cache.waited)
+	tightest, policy := x.tightest, x.tightPolicy
+	d, ok := x.takeAttempt(x.admittedAt)
 	if !ok {
+		x.tightest, x.tightPolicy = tightest, policy // a copy tells of the fairness limits only
+		if p.fallBack(x, ladder.NoQuota) {
+			return false
+		}
+		x.note(d, &x.plan.Policy)
 		p.returnFairness(x)
 		return p.refuseLimit(x, verdict.PerProvider, d)
 	}
