@@ -56,7 +56,7 @@ fuzz: ## run every fuzz target FUZZTIME (3000x)
 	done
 
 bench: ## what a decision and a request cost, on one and two cores
-	go test -run '^$$' -bench . -benchmem -cpu 1,2 ./dataplane/internal/proxy ./dataplane/internal/limit ./dataplane/internal/breaker
+	go test -run '^$$' -bench . -benchmem -cpu 1,2 ./dataplane/internal/proxy ./dataplane/internal/limit ./dataplane/internal/breaker ./dataplane/internal/cache/...
 
 lint: ## golangci-lint, if it is installed
 	@command -v golangci-lint >/dev/null || { echo "SKIP: golangci-lint is not installed (go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest)"; exit 0; }; \

@@ -178,6 +178,7 @@ func (n *Node) gauges() metrics.NodeGauges {
 		LogDropped:     n.logDropped(),
 		InFlight:       n.proxy.InFlight(),
 	}
+	g.CacheEvicted = n.state.Cache().Evictions()
 	if snap.PerIP != nil {
 		g.AddrEvicted = snap.PerIP.Evicted()
 	}

@@ -48,6 +48,7 @@ func TestOperatorsCacheWalk(t *testing.T) {
 	}
 	series := b.series()
 	for name, want := range map[string]float64{
+		`api_proxy_cache_entries{provider="zerion"}`:                                     1,
 		`api_proxy_cache_hits_total{provider="zerion",cache_type="fresh"}`:               1,
 		`api_proxy_cache_hits_total{provider="zerion",cache_type="degraded"}`:            1,
 		`api_proxy_degraded_responses_total{provider="zerion",reason="circuit_breaker"}`: 1,

@@ -244,6 +244,21 @@ func TestResourceOfAKey(t *testing.T) {
 	}
 }
 
+func TestSelection(t *testing.T) {
+	key, _ := AppendKey(nil, &Key{Provider: "p", Path: []byte("/p/a/b"), Query: []byte("x=1"), Method: verdict.MethodGet, Fields: lines(t, "Accept: a")})
+	for _, tc := range []struct {
+		provider, prefix, exact string
+		want                    bool
+	}{
+		{"", "", "", true}, {"p", "", "", true}, {"q", "", "", false}, {"p", "/p/a", "", true}, {"p", "/p/c", "", false},
+		{"", "/p/a/b?x=1&", "", false}, {"p", "", "/p/a/b?x=1", true}, {"p", "", "/p/a/b", false}, {"q", "", "/p/a/b?x=1", false}, {"p", "/q", "/p/a/b?x=1", false},
+	} {
+		if got := (Selection{tc.provider, []byte(tc.prefix), []byte(tc.exact)}).Matches(key); got != tc.want {
+			t.Errorf("%+v: %v", tc, got)
+		}
+	}
+}
+
 func TestRFC9111_4_1_Vary(t *testing.T) {
 	for _, tc := range []struct {
 		vary          string

@@ -50,8 +50,7 @@ var cacheModes = map[string]cache.Mode{
 
 // forget drops the copies of providers that are somewhere else now.
 func (s *State) forget(moved map[string]bool) {
-	s.cache.Purge(func(key []byte) bool {
-		provider, _ := cache.Target(key)
-		return moved[string(provider)]
-	})
+	for name := range moved {
+		s.cache.Purge(cache.Selection{Provider: name}.Matches)
+	}
 }

@@ -166,11 +166,14 @@ func (s *State) applyProvider(doc *config.Document, name string, target upstream
 	plan.Credential, plan.CredentialError = credential.Compile(p.Auth, s.lookup)
 	plan.Metrics.Gauges(func() metrics.ProviderGauges {
 		b := plan.Breaker.Stats(s.clock())
+		used := s.cache.Usage(plan.CacheOwner)
 		return metrics.ProviderGauges{
 			ActiveConnections: plan.Pool.Active(),
 			BreakerState:      b.State,
 			BreakerFailures:   int64(b.Failures),
 			HalfOpenSlots:     int64(b.SlotsInUse),
+			CacheEntries:      used.Entries,
+			CacheBytes:        used.Bytes,
 		}
 	})
 	return plan, old
