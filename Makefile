@@ -56,7 +56,7 @@ fuzz: ## run every fuzz target FUZZTIME (3000x)
 	done
 
 bench: ## what a decision and a request cost, on one and two cores
-	go test -run '^$$' -bench . -benchmem -cpu 1,2 ./dataplane/internal/proxy ./dataplane/internal/limit ./dataplane/internal/breaker
+	go test -run '^$$' -bench . -benchmem -cpu 1,2 ./dataplane/internal/proxy ./dataplane/internal/limit ./dataplane/internal/breaker ./dataplane/internal/cache/...
 	go test -run '^$$' -bench . -benchmem ./controlplane/internal/ledger
 
 SEEDS ?= 3000

@@ -29,6 +29,12 @@ var cores = map[string][]string{
 	"clientaddr": {internal + "http1"},
 	"forward":    {internal + "http1", internal + "credential"},
 	"credential": {"apiproxy.internal/shared/config"},
+
+	"jsonrpc":        nil,
+	"cache":          {internal + "http1"},
+	"cache/ladder":   {internal + "cache"},
+	"cache/store":    nil,
+	"cache/coalesce": nil,
 }
 
 func TestImports(t *testing.T) {
@@ -62,6 +68,11 @@ func TestImports(t *testing.T) {
 			Packages: []string{verdict},
 			Forbid:   []string{"..."},
 			Because:  "verdict is the leaf that every stage shares; whatever it imports, all of them do",
+		},
+		{
+			Packages: []string{internal + "offheap"},
+			Forbid:   []string{"..."}, Allow: []string{"syscall"},
+			Because: "memory of the system is handed to the store by whoever wires it; the store itself stays pure",
 		},
 		{
 			Packages: []string{module + "..."}, Except: []string{internal + "metrics"},

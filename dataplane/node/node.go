@@ -103,6 +103,7 @@ func New(o Options) (*Node, error) {
 		Clock:          n.clock,
 		Epoch:          n.started.UnixNano(),
 		Metrics:        n.metrics,
+		Cache:          n.state.Cache(),
 		AccessLog:      func(line []byte) { _, _ = n.accessLog.Write(line) },
 		BreakerChanged: n.breakerChanged,
 		UpstreamFailed: n.upstreamFailed,
@@ -196,6 +197,7 @@ func (n *Node) gauges() metrics.NodeGauges {
 		LogDropped:     n.logDropped(),
 		InFlight:       n.proxy.InFlight(),
 	}
+	g.CacheEvicted = n.state.Cache().Evictions()
 	if snap.PerIP != nil {
 		g.AddrEvicted = snap.PerIP.Evicted()
 	}

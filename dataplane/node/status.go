@@ -77,6 +77,11 @@ func (n *Node) providerStatus(doc *config.Document, p *snapshot.Plan, s metrics.
 		RetriesPerSecond:  round(s.PerSecond(s.Recent.Retries)),
 		Credential:        "ok",
 	}
+	used := n.state.Cache().Usage(p.CacheOwner)
+	out.Cache = status.Cache{Entries: used.Entries, Bytes: used.Bytes}
+	if asked := s.Recent.CacheHits + s.Recent.CacheMisses; asked > 0 {
+		out.Cache.HitRatio = round(float64(s.Recent.CacheHits) / float64(asked))
+	}
 	if s.Recent.Requests > 0 {
 		out.SuccessRatio = round(float64(s.Recent.Success) / float64(s.Recent.Requests))
 	}

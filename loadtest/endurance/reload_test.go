@@ -29,6 +29,7 @@ func TestReloadStorm(t *testing.T) {
 rate_limit:
   per_provider: {zerion: {rate: %d, burst: %d}}
 circuit_breaker: {failure_threshold: 5, timeout: 1h}
+proxy: {cache_size: 0}
 providers:
   zerion: {upstream: "http://%s/zerion", auth: {type: basic, username_env: ZERION_API_KEY}}
   coingecko: {upstream: "http://%[3]s/coingecko", retry: {times: 0}, auth: {type: header, header: x-cg-pro-api-key, value_env: COINGECKO_API_KEY}}

@@ -35,6 +35,7 @@ func TestSlowClients(t *testing.T) {
 	provider := startProvider(t)
 	p := run(t, `
 rate_limit: {}
+proxy: {cache_size: 0}
 server: {header_timeout: `+timeout.String()+`, body_timeout: `+timeout.String()+`, write_timeout: `+timeout.String()+`, idle_timeout: `+timeout.String()+`}
 providers:
   zerion: {upstream: "http://`+provider.Addr()+`/zerion", auth: {type: basic, username_env: ZERION_API_KEY}, timeout: {read: 20s, send: 20s}}

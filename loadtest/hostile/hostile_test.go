@@ -82,6 +82,7 @@ providers:
 	if err != nil {
 		tb.Fatal(err)
 	}
+	doc.Proxy.CacheSize = 0 // the origin must see what a parser lets through
 	o := node.DefaultOptions()
 	o.Source = func() (*config.Document, []config.Problem, string, error) { return doc, nil, "test", nil }
 	o.Listen, o.NodeID, o.DataDir, o.LogDir = "127.0.0.1:0", "n1", b.dir, b.dir

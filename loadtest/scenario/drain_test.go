@@ -27,6 +27,7 @@ func TestRollingRestartLosesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	doc.Proxy.CacheSize = 0 // every request must get to a provider
 	dir := t.TempDir()
 	options := make([]node.Options, 2)
 	c, err := cluster.Start(cluster.Options{

@@ -19,7 +19,7 @@ func document(path, value string) string {
 func companion(steps []string, i int) string {
 	switch {
 	case i == 2 && steps[0] == "providers" && steps[2] != "upstream":
-		return `, "upstream": "https://example.org"`
+		return `, "upstream": "https://example.org", "protocol": "jsonrpc"`
 	case i > 0 && (steps[i-1] == "global" || steps[i-1] == "per_ip" || i > 1 && steps[i-2] == "per_provider") && steps[i] != "rate":
 		return `, "rate": 1`
 	}
@@ -73,6 +73,8 @@ func TestBounds(t *testing.T) {
 		count("providers.p.circuit_breaker.half_open_requests"),
 		span("providers.p.cache_ttl"),
 		size("providers.p.cache_max_body_size"),
+		span("providers.p.jsonrpc.latest_ttl"),
+		{"providers.p.jsonrpc.max_batch", "1", "10000", "0", "10001"},
 	} {
 		path := row[0]
 		for _, legal := range row[1:3] {
@@ -102,6 +104,8 @@ func TestTypes(t *testing.T) {
 		"providers.p.circuit_breaker":     "object",
 		"providers.p.cache_ttl":           "",
 		"providers.p.cache_mode":          "",
+		"providers.p.jsonrpc":             "object",
+		"proxy.serve_stale_when_limited":  "bool",
 		"providers.p.auth":                "object",
 		"providers.p.auth.header":         "",
 		"rate_limit.global.on_disconnect": "",

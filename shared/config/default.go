@@ -34,8 +34,11 @@ func Default() *Document {
 			CacheTTL:         Duration(60 * time.Second),
 			CacheMaxBodySize: 256 * kibibyte,
 			CacheSize:        64 * mebibyte,
-			TrustedProxies:   []netip.Prefix{},
-			AllowedIPs:       []netip.Prefix{},
+
+			ServeStaleWhenLimited: true,
+
+			TrustedProxies: []netip.Prefix{},
+			AllowedIPs:     []netip.Prefix{},
 		},
 		Server: Server{
 			MaxInFlight:    10000,
@@ -75,6 +78,7 @@ func alchemy() Provider {
 	p.Upstream = "https://eth-mainnet.g.alchemy.com"
 	p.Auth = Auth{Type: AuthPath, Template: "/v2/{key}", Value: &SecretRef{Env: "ALCHEMY_API_KEY"}}
 	p.Retry = Retry{Times: 1, Delay: Duration(50 * time.Millisecond)}
+	p.Protocol, p.JSONRPC = ProtocolJSONRPC, defaultJSONRPC()
 	return p
 }
 
@@ -88,6 +92,8 @@ func setDefaults(target any) {
 		*t = IPLimit{Limit: defaultLimit(), IPv6Prefix: defaultIPv6Prefix}
 	case *Provider:
 		*t = defaultProvider()
+	case *JSONRPC:
+		*t = *defaultJSONRPC()
 	}
 }
 
@@ -109,5 +115,23 @@ func defaultProvider() Provider {
 		},
 		Retry:     Retry{Times: 2, Delay: Duration(100 * time.Millisecond)},
 		CacheMode: CacheDefault,
+		Protocol:  ProtocolHTTP,
+	}
+}
+
+// defaultJSONRPC has the methods of Ethereum nodes that only read. Nonces
+// (eth_getTransactionCount) and gas estimates are left out: who asks for one is
+// about to send, and must not see what was true two seconds ago.
+func defaultJSONRPC() *JSONRPC {
+	return &JSONRPC{
+		CacheMethods: []string{
+			"eth_blobBaseFee", "eth_blockNumber", "eth_call", "eth_chainId", "eth_feeHistory", "eth_gasPrice",
+			"eth_getBalance", "eth_getBlockByHash", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getBlockTransactionCountByHash",
+			"eth_getBlockTransactionCountByNumber", "eth_getCode", "eth_getLogs", "eth_getProof", "eth_getStorageAt",
+			"eth_getTransactionByBlockHashAndIndex", "eth_getTransactionByBlockNumberAndIndex", "eth_getTransactionByHash",
+			"eth_getTransactionReceipt", "eth_maxPriorityFeePerGas", "net_version",
+		},
+		LatestTTL: Duration(2 * time.Second),
+		MaxBatch:  100,
 	}
 }

@@ -102,6 +102,9 @@ type Proxy struct {
 	CacheMaxBodySize ByteSize `json:"cache_max_body_size" range:"0..1GiB"`
 	// CacheSize is the memory of one node's cache; 0 stores nothing.
 	CacheSize ByteSize `json:"cache_size" range:"0..1TiB"`
+	// ServeStaleWhenLimited answers with a stored copy where a provider's limit
+	// would refuse; false refuses all the same.
+	ServeStaleWhenLimited bool `json:"serve_stale_when_limited"`
 	// TrustedProxies are the peers whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix `json:"trusted_proxies"`
 	// AllowedIPs are the clients that may use the proxy; empty: all of them.
@@ -131,6 +134,24 @@ const (
 	CacheOff     = "off"
 )
 
+// What a provider speaks over HTTP.
+const (
+	ProtocolHTTP    = "http"
+	ProtocolJSONRPC = "jsonrpc" // JSON-RPC 2.0 in POST requests: the cache looks into the bodies
+)
+
+// JSONRPC is how the calls of a provider that speaks JSON-RPC are cached.
+type JSONRPC struct {
+	// CacheMethods are the read-only methods whose results are stored and whose
+	// equal calls are merged.
+	CacheMethods []string `json:"cache_methods"`
+	// LatestTTL is how long a result holds that depends on the newest block; any
+	// other one holds for CacheTTL.
+	LatestTTL Duration `json:"latest_ttl" range:"1ms..24h"`
+	// MaxBatch is how many calls one request may hold.
+	MaxBatch int `json:"max_batch" range:"1..10000"`
+}
+
 // Provider is one third-party API.
 type Provider struct {
 	// Prefix is the path that leads to the provider; after Parse it begins and
@@ -147,6 +168,9 @@ type Provider struct {
 	CacheTTL         *Duration        `json:"cache_ttl,omitempty" range:"1ms..24h"`
 	CacheMaxBodySize *ByteSize        `json:"cache_max_body_size,omitempty" range:"0..1GiB"`
 	CacheMode        string           `json:"cache_mode" oneof:"default rfc9111 off"`
+	// Protocol is ProtocolHTTP unless JSONRPC is to hold, which is nil otherwise.
+	Protocol string   `json:"protocol" oneof:"http jsonrpc"`
+	JSONRPC  *JSONRPC `json:"jsonrpc,omitempty"`
 }
 
 // Timeout bounds one attempt.

@@ -77,6 +77,9 @@ func (r *report) complete(doc *Document) {
 		}
 		p.Prefix = strings.TrimSuffix(p.Prefix, "/") + "/"
 		p.Upstream = strings.TrimSuffix(p.Upstream, "/")
+		if p.Protocol == ProtocolJSONRPC && p.JSONRPC == nil {
+			p.JSONRPC = defaultJSONRPC()
+		}
 		doc.Providers[name] = p
 	}
 }

@@ -109,7 +109,7 @@ func drawDocument(t *rapid.T) string {
 	}
 	var providers, limits []string
 	for i := range rapid.IntRange(0, 4).Draw(t, "providers") {
-		providers = append(providers, fmt.Sprintf("p%d: {upstream: %q, auth: %s, timeout: %s, retry: %s, circuit_breaker: %s, cache_mode: %s, cache_ttl: %s, cache_max_body_size: %s}",
+		providers = append(providers, fmt.Sprintf("p%d: {upstream: %q, auth: %s, timeout: %s, retry: %s, circuit_breaker: %s, cache_mode: %s, cache_ttl: %s, cache_max_body_size: %s, %s}",
 			i,
 			rapid.SampledFrom([]string{"https://example.org", "http://[::1]:9100/base/", "https://a.example.org:8443/v1"}).Draw(t, "upstream"),
 			rapid.SampledFrom([]string{
@@ -122,6 +122,9 @@ func drawDocument(t *rapid.T) string {
 			rapid.SampledFrom([]string{"default", "off", "rfc9111"}).Draw(t, "mode"),
 			rapid.SampledFrom([]string{"~", "1ms", "2h"}).Draw(t, "ttl"),
 			rapid.SampledFrom([]string{"~", "0", "5KB", "1GiB"}).Draw(t, "body"),
+			rapid.SampledFrom([]string{
+				"protocol: http", "protocol: jsonrpc", "protocol: jsonrpc, jsonrpc: {cache_methods: []}", "protocol: jsonrpc, jsonrpc: {cache_methods: [a, b.c], max_batch: 1}",
+			}).Draw(t, "protocol"),
 		))
 		if rapid.Bool().Draw(t, "limited") {
 			limits = append(limits, fmt.Sprintf("p%d: %s", i, drawLimit(t, nil)))
@@ -134,7 +137,8 @@ func drawDocument(t *rapid.T) string {
 		fields(t, breaker),
 		fields(t, map[string][]string{
 			"max_body_size": {"0", "1GiB", "1000"}, "cache_ttl": {"1s"}, "cache_max_body_size": {"5KB"}, "cache_size": {"1TiB"},
-			"trusted_proxies": {"[]", "[10.0.0.0/8, \"::1\"]"}, "allowed_ips": {"[192.0.2.1]"},
+			"serve_stale_when_limited": {"true", "false"},
+			"trusted_proxies":          {"[]", "[10.0.0.0/8, \"::1\"]"}, "allowed_ips": {"[192.0.2.1]"},
 		}),
 		fields(t, map[string][]string{"max_in_flight": {"1", "1e6"}, "max_connections_per_ip": {"0", "9"}, "idle_timeout": {"1h0m1s"}}),
 		strings.Join(providers, ", "))

@@ -78,6 +78,7 @@ func (r *report) provider(name string, p *Provider, prefixes map[string]string) 
 	r.prefix(child(path, "prefix"), name, p.Prefix, prefixes)
 	r.auth(child(path, "auth"), &p.Auth)
 	r.upstream(child(path, "upstream"), p)
+	r.jsonrpc(child(path, "jsonrpc"), p)
 }
 
 func (r *report) providerName(path, name string) {

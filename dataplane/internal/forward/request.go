@@ -65,7 +65,7 @@ func appendTarget(dst []byte, r *Request) []byte {
 	mark := len(dst)
 	if r.Query != nil {
 		dst = append(dst, '?')
-		dst = appendQuery(dst, r.Query, r.Credential.StripParam)
+		dst = AppendQuery(dst, r.Query, r.Credential.StripParam)
 	}
 	if len(r.Credential.Query) > 0 {
 		if len(dst) > mark+1 {
@@ -78,10 +78,10 @@ func appendTarget(dst []byte, r *Request) []byte {
 	return dst
 }
 
-// appendQuery copies the query without the parameters named strip, however the
+// AppendQuery copies the query without the parameters named strip, however the
 // name is escaped. Both "&" and ";" end a parameter: an upstream may split at
 // either, and must not find a second key behind the one that it splits at.
-func appendQuery(dst, query []byte, strip string) []byte {
+func AppendQuery(dst, query []byte, strip string) []byte {
 	if strip == "" {
 		return append(dst, query...)
 	}

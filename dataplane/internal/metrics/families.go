@@ -17,6 +17,9 @@ var familyByName = func() map[string]family {
 var families = []family{
 	{"api_proxy_active_connections", "gauge", "Upstream connections in use."},
 	{"api_proxy_build_info", "gauge", "Always 1; version and node id are labels."},
+	{"api_proxy_cache_bytes", "gauge", "Memory that the stored answers of the provider take up, bytes."},
+	{"api_proxy_cache_entries", "gauge", "Stored answers of the provider."},
+	{"api_proxy_cache_evictions_total", "counter", "Stored answers of use that had to make room for others."},
 	{"api_proxy_cache_hits_total", "counter", "Requests answered from the cache, by cache_type: fresh, stale or degraded."},
 	{"api_proxy_cache_misses_total", "counter", "Cacheable requests that the cache could not answer."},
 	{"api_proxy_circuit_breaker_failures", "gauge", "Consecutive failed attempts that the circuit breaker counts."},

@@ -17,6 +17,8 @@ type ProviderGauges struct {
 	BreakerState      verdict.BreakerState
 	BreakerFailures   int64 // consecutive
 	HalfOpenSlots     int64 // probes in flight
+	CacheEntries      int64
+	CacheBytes        int64
 }
 
 // NodeGauges is the state of the node at a scrape.
@@ -27,6 +29,7 @@ type NodeGauges struct {
 	ConfigRefused  uint64 // published configurations since the start
 	LogDropped     uint64 // log lines since the start
 	InFlight       int64  // requests
+	CacheEvicted   uint64 // stored answers that had to make room since the start
 	AddrEvicted    uint64 // addresses forgotten by the per_ip limit since the start
 	Limits         []LimitGauge
 }
@@ -89,6 +92,7 @@ func (s sampleWriter) node(g NodeGauges) {
 	s.one("api_proxy_log_dropped_total", "", float64(g.LogDropped))
 	s.one("api_proxy_requests_in_flight", "", float64(g.InFlight))
 	s.one("api_proxy_per_ip_evicted_total", "", float64(g.AddrEvicted))
+	s.one("api_proxy_cache_evictions_total", "", float64(g.CacheEvicted))
 	for _, mode := range modes {
 		s.one("api_proxy_coordination_mode", label("mode", mode), oneIf(mode == g.Mode))
 	}
@@ -107,6 +111,8 @@ func (s sampleWriter) provider(labels string, g ProviderGauges, l Latency) {
 	s.one("api_proxy_provider_health", labels, health(g.BreakerState))
 	s.one("api_proxy_circuit_breaker_failures", labels, float64(g.BreakerFailures))
 	s.one("api_proxy_circuit_breaker_half_open_slots", labels, float64(g.HalfOpenSlots))
+	s.one("api_proxy_cache_entries", labels, float64(g.CacheEntries))
+	s.one("api_proxy_cache_bytes", labels, float64(g.CacheBytes))
 	for state := range verdict.BreakerStates {
 		s.one("api_proxy_circuit_breaker_state", labels+","+label("state", state.String()), oneIf(state == g.BreakerState))
 	}

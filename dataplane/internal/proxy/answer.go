@@ -14,24 +14,27 @@ import (
 
 // answer writes what the last attempt came to.
 func (p *Proxy) answer(x *exchange) {
+	if p.settleCache(x) {
+		return
+	}
 	switch {
 	case x.failedBody != nil:
 		p.dropConn(x)
 		p.refuse(x, bodyRefusal(x.failedBody))
+	case x.short:
+		p.dropConn(x)
+		p.refuse(x, refusalShort)
 	case !x.answered:
 		p.dropConn(x)
-		p.refuse(x, p.unanswered(x))
+		p.refuse(x, p.unanswered(x.result.Outcome))
 	default:
 		p.passOn(x)
 	}
 }
 
 // unanswered is the refusal for an upstream that gave no usable answer.
-func (p *Proxy) unanswered(x *exchange) refusal {
-	o := x.result.Outcome
+func (p *Proxy) unanswered(o verdict.AttemptOutcome) refusal {
 	switch {
-	case x.short:
-		return refusalShort
 	case o == verdict.AttemptCanceled && p.Draining():
 		return refusalStopped
 	case o == verdict.AttemptCanceled:
@@ -70,11 +73,24 @@ func (p *Proxy) passOn(x *exchange) {
 
 func (x *exchange) copyFields() {
 	h := &x.ctx.Response.Header
+	for _, f := range x.clientFields(false) {
+		h.AddBytesKV(f.Name, f.Value)
+	}
+}
+
+// clientFields are the answer's fields as they go to a client. What is to be
+// stored has no Age: the cache writes its own. They are valid until the next
+// call.
+func (x *exchange) clientFields(toStore bool) []http1.Field {
+	x.passing = x.passing[:0]
 	fields := x.response.Fields
 	named := forward.NamesFields(fields)
 	for _, f := range fields {
 		if http1.EqualFold(f.Name, "content-length") && x.response.Body == http1.NoBody {
-			h.AddBytesKV(f.Name, f.Value) // of the body that HEAD or 304 leaves out
+			x.passing = append(x.passing, f) // of the body that HEAD or 304 leaves out
+			continue
+		}
+		if toStore && http1.EqualFold(f.Name, "age") {
 			continue
 		}
 		if !forward.PassesDownstream(f.Name) || named && forward.IsNamed(fields, f.Name) {
@@ -87,8 +103,9 @@ func (x *exchange) copyFields() {
 		if x.plan.Credential.Leaks(value) {
 			value = x.plan.Credential.Mask(value)
 		}
-		h.AddBytesKV(f.Name, value)
+		x.passing = append(x.passing, http1.Field{Name: f.Name, Value: value})
 	}
+	return x.passing
 }
 
 // stream carries an answer to the client as it arrives. fasthttp reads it while
@@ -140,6 +157,7 @@ func (s *stream) Read(b []byte) (int, error) {
 	x.clientDone(s.since)
 	x.bytesOut += s.handed
 	n, err := x.answer.Read(b)
+	x.collect(b[:n])
 	s.handed, s.since = int64(n), x.clientTurn()
 	if err != nil && err != io.EOF {
 		s.broken = err
@@ -168,6 +186,7 @@ func (s *stream) CloseWithError(failed error) error {
 		s.p.concludeStream(x, verdict.AttemptSuccess) // the upstream did its part
 	default:
 		s.p.concludeStream(x, verdict.AttemptSuccess)
+		s.p.endCollecting(x)
 	}
 	s.p.dropConn(x)
 	s.p.finish(x)

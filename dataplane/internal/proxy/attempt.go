@@ -107,7 +107,7 @@ func (p *Proxy) send(x *exchange) error {
 		BasePath:   x.plan.Pool.Target().BasePath,
 		Path:       x.rest,
 		Query:      x.query,
-		Fields:     x.fields,
+		Fields:     x.fieldsUpstream(),
 		BodyLength: x.bodyLength,
 		Credential: x.plan.Credential,
 	}

@@ -71,6 +71,10 @@ type exchange struct {
 	stream     *stream // set while the answer is streamed
 	failedBody error   // what went wrong while the client's body was read
 
+	cache      caching
+	background bool          // asks for the cache's sake; no client waits
+	passing    []http1.Field // buffer of clientFields
+
 	idBuf, head, scratch, bodyBuf []byte
 }
 
@@ -88,7 +92,11 @@ func (x *exchange) begin(ctx *fasthttp.RequestCtx, snap *snapshot.Snapshot, now 
 // clear forgets the request and keeps the buffers.
 func (x *exchange) clear() {
 	clear(x.fields)
+	clear(x.passing[:cap(x.passing)])
+	x.cache.clear()
 	*x = exchange{
+		cache:    x.cache,
+		passing:  x.passing[:0],
 		fields:   x.fields[:0],
 		response: x.response,
 		idBuf:    x.idBuf[:0],

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/cache/ladder"
 	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/http1"
 	"apiproxy.internal/dataplane/internal/retry"
@@ -26,6 +27,7 @@ func (p *Proxy) forward(x *exchange) {
 		p.tell(x, changed)
 		if !ok {
 			x.returnAttempt()
+			x.cache.flight.Disband()
 			p.refuseOpen(x, wait)
 			return
 		}
@@ -51,11 +53,14 @@ func (p *Proxy) forward(x *exchange) {
 	}
 }
 
-// refuseOpen answers a request that the breaker stops. One that opened during a
-// retry's pause leaves the answer in hand as it was.
+// refuseOpen answers a request that the breaker stops: with the answer in hand if
+// it opened during a retry's pause, else with a copy, else with a refusal.
 func (p *Proxy) refuseOpen(x *exchange, wait time.Duration) {
 	if x.answered {
 		p.answer(x)
+		return
+	}
+	if p.fallBack(x, ladder.NoPermit) {
 		return
 	}
 	p.refuse(x, refusal{status: 503, kind: verdict.CircuitBreaker, retryAfter: int64(wait),
@@ -88,6 +93,9 @@ func (p *Proxy) another(x *exchange, n int) (time.Duration, bool) {
 	}
 	pause := p.pause(x, n)
 	if !x.deadline.IsZero() && time.Until(x.deadline) <= pause {
+		return 0, false
+	}
+	if !x.cache.flight.Retry() {
 		return 0, false
 	}
 	if _, ok := p.takeAttempt(x, now); !ok {

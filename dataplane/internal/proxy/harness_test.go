@@ -29,6 +29,7 @@ type bench struct {
 	t        testing.TB
 	proxy    *Proxy
 	snap     *snapshot.Snapshot
+	state    *snapshot.State
 	metrics  *metrics.Node
 	network  network
 	addr     string
@@ -81,6 +82,7 @@ func newBenchOn(t testing.TB, on network, serve func(net.Conn), change func(*con
 	if err := state.Apply(doc, 0, func(s *snapshot.Snapshot) { b.snap = s }); err != nil {
 		t.Fatal(err)
 	}
+	b.state = state
 	b.proxy = New(Options{
 		NodeID:         "test",
 		Snapshot:       func() *snapshot.Snapshot { return b.snap },

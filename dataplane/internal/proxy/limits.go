@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"apiproxy.internal/dataplane/internal/cache/ladder"
 	"apiproxy.internal/dataplane/internal/limit"
 	"apiproxy.internal/dataplane/internal/snapshot"
 	"apiproxy.internal/dataplane/internal/verdict"
@@ -38,9 +39,15 @@ func (p *Proxy) takeFairness(x *exchange) bool {
 
 // takeProvider charges the first attempt to the provider's limit.
 func (p *Proxy) takeProvider(x *exchange) bool {
-	x.admittedAt = x.now
-	d, ok := p.takeAttempt(x, x.now)
+	x.admittedAt = max(x.now, x.cache.waited)
+	tightest, policy := x.tightest, x.tightPolicy
+	d, ok := p.takeAttempt(x, x.admittedAt)
 	if !ok {
+		x.tightest, x.tightPolicy = tightest, policy // a copy tells of the fairness limits only
+		if p.fallBack(x, ladder.NoQuota) {
+			return false
+		}
+		x.note(d, &x.plan.Limit.Policy)
 		p.returnFairness(x)
 		return p.refuseShared(x, verdict.PerProvider, x.plan.Limit, d)
 	}

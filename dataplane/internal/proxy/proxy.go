@@ -11,6 +11,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/cache/coalesce"
+	"apiproxy.internal/dataplane/internal/cache/store"
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/snapshot"
 	"apiproxy.internal/dataplane/internal/verdict"
@@ -24,6 +26,7 @@ type Options struct {
 	Clock    func() int64              // monotonic nanoseconds since the node's start
 	Epoch    int64                     // unix nanoseconds at which Clock was 0
 	Metrics  *metrics.Node
+	Cache    *store.Store // nil: nothing is cached
 
 	AccessLog      func(line []byte) // one line; must not be kept
 	BreakerChanged func(provider string, t breaker.Transition)
@@ -42,6 +45,7 @@ type Proxy struct {
 	none      *metrics.Provider // counts requests to no provider
 	inFlight  atomic.Int64
 	exchanges sync.Pool
+	flights   coalesce.Group[failure] // by cache key
 }
 
 // New makes a Proxy.
@@ -83,7 +87,7 @@ func (p *Proxy) accept(x *exchange) bool {
 	x.accepted = p.admit(x) && // validity, size, caps
 		p.route(x) && // prefix -> plan, allow list
 		p.takeFairness(x) && // per_ip, global
-		// A stored answer will be looked up here: it costs no provider quota.
+		p.lookup(x) && // a stored or merged answer costs no provider quota
 		p.takeProvider(x) // the provider's limit, for the first attempt
 	return x.accepted
 }
@@ -120,7 +124,10 @@ func (p *Proxy) panicked(x *exchange, v any) {
 
 // finish records the request, frees its slot and recycles its exchange.
 func (p *Proxy) finish(x *exchange) {
-	p.record(x)
+	x.cache.flight.Abandon() // unless it has ended: whoever waits for this one goes on
+	if !x.background {
+		p.record(x)
+	}
 	p.inFlight.Add(-1)
 	x.clear()
 	p.exchanges.Put(x)

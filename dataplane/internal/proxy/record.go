@@ -28,11 +28,10 @@ func (p *Proxy) record(x *exchange) {
 		Error:   x.kind,
 		Limit:   x.refusedBy,
 		Passed:  x.tookPerIP || x.tookGlobal,
+
+		Cache:    x.cacheMetric(),
+		Degraded: x.degradedMetric(),
 	})
-	cache := ""
-	if x.attempts > 0 {
-		cache = "bypass"
-	}
 	x.scratch = record.Append(x.scratch[:0], &record.Entry{
 		Time:            time.Unix(0, p.Epoch+x.now),
 		RequestID:       x.requestID,
@@ -47,7 +46,8 @@ func (p *Proxy) record(x *exchange) {
 		BytesOut:        x.bytesOut,
 		Client:          x.client,
 		UserAgent:       x.userAgent(),
-		Cache:           cache,
+		Cache:           x.cacheWord(),
+		Degraded:        x.cache.status.Step.Degraded(),
 		Attempts:        x.attempts,
 		Limit:           x.refusedBy,
 		Error:           x.kind,

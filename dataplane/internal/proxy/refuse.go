@@ -103,7 +103,8 @@ func (p *Proxy) ownHeaders(x *exchange) {
 	h.SetBytesV("X-Proxy-Request-ID", x.requestID)
 	if x.plan != nil {
 		h.Set("X-Provider", x.plan.Name)
-		h.Add("Cache-Status", cacheStatus)
+		x.scratch = x.cacheHeader()
+		h.AddBytesV("Cache-Status", x.scratch)
 	}
 	x.appendRateLimit(h)
 	// fasthttp lets a bare LF end a chunked body, where others read on (RFC 9112

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/cache"
+	"apiproxy.internal/dataplane/internal/cache/store"
 	"apiproxy.internal/dataplane/internal/clientaddr"
 	"apiproxy.internal/dataplane/internal/credential"
 	"apiproxy.internal/dataplane/internal/lease"
@@ -35,6 +37,7 @@ type Snapshot struct {
 	Allowed     []netip.Prefix // empty = everyone
 	MaxBody     int64          // bytes
 	MaxInFlight int64          // requests
+	ServeStale  bool           // a copy where a provider's limit refuses
 }
 
 // Plan is all that a request to one provider needs.
@@ -53,6 +56,9 @@ type Plan struct {
 
 	Credential      *credential.Credential // nil while the key is missing
 	CredentialError error                  // says what to set
+
+	Cache      cache.Rules
+	CacheOwner store.Owner
 
 	Metrics *metrics.Provider
 }

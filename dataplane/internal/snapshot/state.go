@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"apiproxy.internal/dataplane/internal/breaker"
+	"apiproxy.internal/dataplane/internal/cache/store"
 	"apiproxy.internal/dataplane/internal/clientaddr"
 	"apiproxy.internal/dataplane/internal/credential"
 	"apiproxy.internal/dataplane/internal/lease"
 	"apiproxy.internal/dataplane/internal/limit"
 	"apiproxy.internal/dataplane/internal/metrics"
+	"apiproxy.internal/dataplane/internal/offheap"
 	"apiproxy.internal/dataplane/internal/retry"
 	"apiproxy.internal/dataplane/internal/route"
 	"apiproxy.internal/dataplane/internal/upstream"
@@ -28,6 +30,7 @@ type State struct {
 	dial    upstream.DialFunc
 	lookup  func(string) (string, bool)
 	clock   func() int64
+	cache   *store.Store
 
 	mu        sync.Mutex // one change at a time
 	perIP     *limit.AddrTable
@@ -51,8 +54,15 @@ type providerState struct {
 // NewState makes an empty state. dial opens upstream connections, lookup finds
 // environment variables, clock is the node's monotonic clock.
 func NewState(m *metrics.Node, dial upstream.DialFunc, lookup func(string) (string, bool), clock func() int64) *State {
-	return &State{metrics: m, dial: dial, lookup: lookup, clock: clock, providers: make(map[string]*providerState)}
+	return &State{
+		metrics: m, dial: dial, lookup: lookup, clock: clock,
+		cache:     store.New(0, 0, store.Memory{Alloc: offheap.Alloc, Free: offheap.Free}),
+		providers: make(map[string]*providerState),
+	}
 }
+
+// Cache holds the stored answers of all providers.
+func (s *State) Cache() *store.Store { return s.cache }
 
 // Apply compiles doc at time now and hands the snapshot to publish. On an error
 // nothing has changed. In order: everything that can fail, then the changes to
@@ -71,21 +81,28 @@ func (s *State) Apply(doc *config.Document, now int64, publish func(*Snapshot)) 
 		Allowed:     doc.Proxy.AllowedIPs,
 		MaxBody:     int64(doc.Proxy.MaxBodySize),
 		MaxInFlight: int64(doc.Server.MaxInFlight),
+		ServeStale:  doc.Proxy.ServeStaleWhenLimited,
 	}
+	s.applyCache(doc, now)
 	s.applyFairness(snap, doc.RateLimit, now)
 	plans := make(map[string]*Plan, len(doc.Providers))
 	var unused []*upstream.Pool
+	moved := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(doc.Providers)) {
 		plan, old := s.applyProvider(doc, name, targets[name], now)
 		snap.Plans = append(snap.Plans, plan)
 		plans[doc.Providers[name].Prefix] = plan
 		if old != nil {
 			unused = append(unused, old)
+			moved[name] = true
 		}
 	}
 	snap.Routes = route.New(plans)
 	unused = append(unused, s.retire(doc)...)
 	publish(snap)
+	if len(moved) > 0 {
+		s.forget(moved)
+	}
 	for _, pool := range unused {
 		pool.Close()
 	}
@@ -147,8 +164,10 @@ func (s *State) applyProvider(doc *config.Document, name string, target upstream
 			Send:    time.Duration(p.Timeout.Send),
 			Read:    time.Duration(p.Timeout.Read),
 		},
-		Total:   time.Duration(p.Timeout.Total),
-		Metrics: s.metrics.Provider(name),
+		Total:      time.Duration(p.Timeout.Total),
+		Cache:      cacheRules(doc, &p),
+		CacheOwner: s.cache.Owner(name),
+		Metrics:    s.metrics.Provider(name),
 	}
 	if l := doc.RateLimit.PerProvider[name]; l != nil {
 		plan.Limit = s.applyLimit(&st.limit, wire.ProviderLimit(name), name, l, now)
@@ -156,11 +175,14 @@ func (s *State) applyProvider(doc *config.Document, name string, target upstream
 	plan.Credential, plan.CredentialError = credential.Compile(p.Auth, s.lookup)
 	plan.Metrics.Gauges(func() metrics.ProviderGauges {
 		b := plan.Breaker.Stats(s.clock())
+		used := s.cache.Usage(plan.CacheOwner)
 		return metrics.ProviderGauges{
 			ActiveConnections: plan.Pool.Active(),
 			BreakerState:      b.State,
 			BreakerFailures:   int64(b.Failures),
 			HalfOpenSlots:     int64(b.SlotsInUse),
+			CacheEntries:      used.Entries,
+			CacheBytes:        used.Bytes,
 		}
 	})
 	return plan, old
@@ -181,8 +203,8 @@ func (s *State) retire(doc *config.Document) []*upstream.Pool {
 	return unused
 }
 
-// Close closes the idle connections of all pools; active ones end at their
-// release.
+// Close closes the idle connections of all pools, active ones end at their
+// release, and gives the cache's memory back.
 func (s *State) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,6 +213,7 @@ func (s *State) Close() {
 			st.pool.Close()
 		}
 	}
+	s.cache.Resize(0, 0, 0)
 }
 
 // Sweep closes connections that have been idle too long.

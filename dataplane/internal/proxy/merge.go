@@ -1,0 +1,138 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"apiproxy.internal/dataplane/internal/cache"
+	"apiproxy.internal/dataplane/internal/cache/coalesce"
+	"apiproxy.internal/dataplane/internal/cache/ladder"
+	"apiproxy.internal/dataplane/internal/snapshot"
+	"apiproxy.internal/dataplane/internal/verdict"
+)
+
+// merge lets a request wait for another one that asks the same. It returns true
+// if this one has to ask the provider itself.
+func (p *Proxy) merge(x *exchange) bool {
+	c := &x.cache
+	if !c.wish.Mergeable() {
+		return true
+	}
+	ticket, leads := p.flights.Join(c.key)
+	c.flight = ticket
+	if leads {
+		return true
+	}
+	timer := time.NewTimer(patience(x.plan))
+	defer timer.Stop()
+	outcome, failed := c.flight.Wait(nil, timer.C)
+	now := p.Clock()
+	switch outcome {
+	case coalesce.Shared:
+		why := c.status.Why
+		if p.findCopy(x, now); c.hasCopy && c.copy.Use == cache.Fresh {
+			c.status.Why = why
+			p.serveCopy(x, ladder.Merged)
+			return false
+		}
+	case coalesce.Failed:
+		c.status.FwdStatus = failed.status
+		if !p.fallBack(x, ladder.Failed) {
+			p.passFailure(x, &failed)
+		}
+		return false
+	case coalesce.GaveUp:
+		if !p.fallBack(x, ladder.Failed) {
+			p.refuse(x, p.unanswered(verdict.AttemptTimeout))
+		}
+		return false
+	}
+	c.waited = now // the provider's limit is asked now
+	return true
+}
+
+// patience is how long a request waits for another one's answer: as long as it
+// might wait for its own.
+func patience(plan *snapshot.Plan) time.Duration {
+	if plan.Total > 0 {
+		return plan.Total
+	}
+	return plan.Timeouts.Connect + plan.Timeouts.Send + plan.Timeouts.Read
+}
+
+// passFailure answers as the one who led was answered.
+func (p *Proxy) passFailure(x *exchange, f *failure) {
+	x.cache.status.Step = ladder.Merged
+	if f.status == 0 {
+		p.refuse(x, p.unanswered(f.outcome))
+		return
+	}
+	x.status, x.kind = f.status, verdict.Upstream5xx
+	x.ctx.SetStatusCode(f.status)
+	for _, field := range f.fields {
+		x.ctx.Response.Header.AddBytesKV(field.Name, field.Value)
+	}
+	p.ownHeaders(x)
+	x.ctx.Response.SetBody(f.body)
+	if x.bytesOut = int64(len(f.body)); x.method == verdict.MethodHead {
+		x.bytesOut = 0
+	}
+}
+
+// gone is what a request waits for that does not want to wait.
+var gone = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// refresh asks about a stale copy in the background (RFC 5861 §3), unless
+// somebody does already. It is paid for like any other request to the provider,
+// and is neither logged nor counted as one of a client.
+func (p *Proxy) refresh(x *exchange) {
+	c := &x.cache
+	ticket, leads := p.flights.Join(c.key)
+	if !leads {
+		_, _ = ticket.Wait(gone, nil)
+		return
+	}
+	ctx := new(fasthttp.RequestCtx)
+	ctx.Init(&x.ctx.Request, x.ctx.RemoteAddr(), nil)
+	y := p.begin(ctx)
+	y.background = true
+	y.cache.flight = ticket
+	go p.refreshNow(y)
+}
+
+func (p *Proxy) refreshNow(x *exchange) {
+	s := p.refreshOnce(x)
+	if s == nil {
+		return
+	}
+	buf := make([]byte, 4<<10)
+	for s.x.cache.collected { // until it is stored, or will not be
+		if _, err := s.Read(buf); err != nil {
+			break
+		}
+	}
+	_ = s.CloseWithError(nil)
+}
+
+// refreshOnce sends the request. A streamed answer is left to be read and closed.
+func (p *Proxy) refreshOnce(x *exchange) (s *stream) {
+	defer p.end(x)
+	if !p.admit(x) || x.plan == nil || x.plan.Credential == nil || !p.mayCache(x) {
+		return nil
+	}
+	c := &x.cache
+	c.generation = p.Cache.Generation()
+	p.findCopy(x, x.now)
+	c.validating = c.hasCopy && c.meta.Status == 200 && x.method == verdict.MethodGet && cache.HasValidator(c.stored)
+	if _, ok := p.takeAttempt(x, x.now); !ok {
+		return nil
+	}
+	x.admittedAt = x.now
+	p.forward(x)
+	return x.stream
+}

@@ -1,0 +1,56 @@
+package snapshot
+
+import (
+	"time"
+
+	"apiproxy.internal/dataplane/internal/cache"
+	"apiproxy.internal/shared/config"
+)
+
+// maxStoredHead is the most that key and head of a stored answer take, in bytes:
+// a request's head and an answer's.
+const maxStoredHead = 128 << 10
+
+// applyCache gives the cache its size. Copies of a provider that the document
+// leaves out stay until they are pushed out; nobody can ask for them.
+func (s *State) applyCache(doc *config.Document, now int64) {
+	largest := doc.Proxy.CacheMaxBodySize
+	for _, p := range doc.Providers {
+		if p.CacheMaxBodySize != nil {
+			largest = max(largest, *p.CacheMaxBodySize)
+		}
+	}
+	s.cache.Resize(int64(doc.Proxy.CacheSize), int64(largest)+maxStoredHead, now)
+}
+
+func cacheRules(doc *config.Document, p *config.Provider) cache.Rules {
+	r := cache.Rules{
+		Mode:              cacheModes[p.CacheMode],
+		TTL:               time.Duration(doc.Proxy.CacheTTL),
+		MaxBody:           int64(doc.Proxy.CacheMaxBodySize),
+		PassAuthorization: p.Auth.Type == config.AuthNone && p.Auth.PassAuthorization,
+	}
+	if p.CacheTTL != nil {
+		r.TTL = time.Duration(*p.CacheTTL)
+	}
+	if p.CacheMaxBodySize != nil {
+		r.MaxBody = int64(*p.CacheMaxBodySize)
+	}
+	if doc.Proxy.CacheSize == 0 {
+		r.Mode = cache.Off
+	}
+	return r
+}
+
+var cacheModes = map[string]cache.Mode{
+	config.CacheDefault: cache.Default,
+	config.CacheRFC9111: cache.RFC9111,
+	config.CacheOff:     cache.Off,
+}
+
+// forget drops the copies of providers that are somewhere else now.
+func (s *State) forget(moved map[string]bool) {
+	for name := range moved {
+		s.cache.Purge(cache.Selection{Provider: name}.Matches)
+	}
+}
