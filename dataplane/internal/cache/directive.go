@@ -13,8 +13,8 @@ type directive struct {
 	hasArgument    bool
 }
 
-// eachDirective calls yield for every directive of every Cache-Control field
-// (RFC 9111 §5.2), in order. It is no iterator: those allocate.
+// directives walks the directives of all Cache-Control fields (RFC 9111 §5.2), in
+// order. It is no iterator function: those allocate.
 type directives struct {
 	fields []http1.Field
 	list   []byte // what is left of the current field
