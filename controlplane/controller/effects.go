@@ -98,7 +98,7 @@ func (e *effects) WriteMember(m wire.Member) {
 		if _, err := e.broker.Bucket(wire.MembersBucket).Put(ctx, m.Node, wire.Encode(m)); err != nil {
 			return err
 		}
-		e.loop().Offer(func(l *leader.Leader, _ time.Time) { l.MemberStored(m.Node) })
+		e.loop().Offer(func(l *leader.Leader, now time.Time) { l.MemberStored(now, m) })
 		return nil
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 type (
 	Ledger    = ledger.Ledger
+	Member    = ledger.Member
 	Takeover  = ledger.Takeover
 	Status    = ledger.Status
 	Account   = ledger.Account

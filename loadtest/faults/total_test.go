@@ -122,10 +122,12 @@ func TestPipelinedAnswerIsNotKept(t *testing.T) {
 		}
 	})
 	b := streaming(t, up, 20*time.Second, 10*time.Second, nil)
+	paths := 0
 	for _, first := range []string{"/api/fast", "/health", "/api-unknown"} {
 		c := b.dial()
 		defer c.Close()
-		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: proxy\r\n\r\nGET /api/slow HTTP/1.1\r\nHost: proxy\r\n\r\n", first)
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: proxy\r\n\r\nGET /api/slow/%d HTTP/1.1\r\nHost: proxy\r\n\r\n", first, paths) // never a stored answer
+		paths++
 		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 		r := bufio.NewReader(c)
 		if a := readAnswer(r, "GET"); a.failed != nil {

@@ -14,6 +14,7 @@ import (
 // window, stays below what docs/MODEL.md says, and below what local buckets
 // alone would let through by far.
 func TestOneAddressOverAllNodes(t *testing.T) {
+	skipUnderRace(t)
 	const rate, burst, length = 100, 200, 20 * second
 	for _, nodes := range []int{3, 10, 100} {
 		for _, attack := range []float64{150, 1_000, 10_000} {

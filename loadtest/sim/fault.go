@@ -1,6 +1,9 @@
 package sim
 
-import "apiproxy.internal/shared/quota"
+import (
+	control "apiproxy.internal/controlplane/lab"
+	"apiproxy.internal/shared/quota"
+)
 
 func (w *World) newest() *leader { return w.leaders[len(w.leaders)-1] }
 
@@ -51,8 +54,8 @@ func KillNode(i int, proof bool) func(*World) {
 				return
 			}
 			w.handle(&l.process, func() {
-				w.store.members[n.id] = false
-				l.ledger.Dead(l.read(w.now), n.id, inc)
+				w.store.members[n.id] = member{inc, true}
+				l.ledger.Dead(l.read(w.now), control.Member{ID: n.id, Incarnation: inc})
 			})
 		})
 	}
@@ -68,7 +71,7 @@ func RestartNode(i int) func(*World) {
 		saved := n.disk
 		w.boot(n)
 		n.balanced = true
-		if w.store.members[n.id] {
+		if !w.store.members[n.id].dead {
 			n.lease.Restore(n.time(w.now), saved)
 		}
 	}

@@ -92,13 +92,13 @@ func (w *World) publish(n *node, r quota.Report) {
 // receive is a leader that gets a report.
 func (w *World) receive(l *leader, n *node, inc uint64, r quota.Report) {
 	now := l.read(w.now)
-	if alive, member := w.store.members[n.id]; !member || !alive && inc == n.incarnation {
+	if m := w.store.members[n.id]; inc > m.incarnation {
 		if l.cut || w.store.down || w.store.epoch != l.epoch || r.Last {
 			return // nobody joins without a durable entry
 		}
-		w.store.members[n.id] = true
+		w.store.members[n.id] = member{incarnation: inc}
 	}
-	l.ledger.Join(n.id)
+	l.ledger.Join(control.Member{ID: n.id, Incarnation: w.store.members[n.id].incarnation})
 	if w.Broken {
 		r = w.forge(n, r)
 	}
@@ -221,9 +221,9 @@ func (w *World) StartLeader() {
 	w.store.epoch++
 	l := &leader{process: process{clock: w.newClock(), up: true}, epoch: w.store.epoch}
 	t := control.Takeover{Epoch: l.epoch, New: w.fresh}
-	for id, alive := range w.store.members {
-		if alive {
-			t.Members = append(t.Members, id)
+	for _, n := range w.nodes {
+		if m, ok := w.store.members[n.id]; ok && !m.dead {
+			t.Members = append(t.Members, control.Member{ID: n.id, Incarnation: m.incarnation})
 		}
 	}
 	w.fresh = false

@@ -69,8 +69,16 @@ type World struct {
 // store is what is durable: the leader's epoch and the list of members.
 type store struct {
 	epoch   uint64
-	members map[string]bool // false = known to be dead
+	members map[string]member
 	down    bool
+}
+
+// member is a node in the durable list. An incarnation that is written down as
+// dead stays dead, however late its last messages come: only a later one clears
+// that.
+type member struct {
+	incarnation uint64
+	dead        bool
 }
 
 type event struct {
@@ -194,7 +202,7 @@ func (w *World) send(from, to *process, do func()) {
 // Run runs a Config.
 func Run(c Config) Result {
 	w := &World{Config: c, random: rand.New(rand.NewPCG(c.Seed, 1)), params: c.Params, loose: c.Params, fresh: true}
-	w.store.members = make(map[string]bool)
+	w.store.members = make(map[string]member)
 	w.meter = newMeter(w)
 	w.StartLeader()
 	for range c.Nodes {

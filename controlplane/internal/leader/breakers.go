@@ -19,7 +19,7 @@ func (l *Leader) configureBreakers(now time.Time) {
 			b.Configure(c)
 			continue
 		}
-		r := breaker.Restored{Epoch: l.epoch, Nodes: l.restoredMembers()}
+		r := breaker.Restored{Epoch: l.epoch, Nodes: l.live()}
 		if e, ok := l.restored.Breakers[name]; ok {
 			r.Entry = &e
 		}

@@ -24,7 +24,8 @@ type Effects interface {
 	// Answer sends an answer to a node. One that is lost does no harm.
 	Answer(node string, a wire.Answer)
 	// WriteBreaker, DropHold, WriteMember and DropMember store something, in the
-	// order of the calls. WriteMember is followed by Leader.MemberStored.
+	// order of the calls. A WriteMember that succeeds is followed by
+	// Leader.MemberStored.
 	WriteBreaker(provider string, e wire.BreakerEntry)
 	DropHold(provider string)
 	WriteMember(m wire.Member)
@@ -70,7 +71,9 @@ type Leader struct {
 type node struct {
 	incarnation string
 	ordinal     uint64 // of the incarnation
-	stored      bool   // the node is in the durable list of members
+	stored      bool   // the incarnation is in the durable list of members
+	dead        bool   // by proof
+	buried      bool   // and that is in the durable list
 	last        wire.Report
 	stats       *wire.Stats
 	answered    time.Time
@@ -110,13 +113,13 @@ func New(now time.Time, r Restored, e Effects) *Leader {
 func (l *Leader) clock(now time.Time) int64 { return int64(now.Sub(l.began)) }
 
 // restoredMembers are the nodes that an earlier leader may have given something.
-func (l *Leader) restoredMembers() (ids []string) {
+func (l *Leader) restoredMembers() (all []ledger.Member) {
 	for _, m := range l.members.List() {
-		if !m.Dead() {
-			ids = append(ids, m.ID)
+		if n := l.nodes[m.ID]; n != nil && !m.Dead() {
+			all = append(all, ledger.Member{ID: m.ID, Incarnation: n.ordinal})
 		}
 	}
-	return ids
+	return all
 }
 
 // Epoch is the number of this leader's term.

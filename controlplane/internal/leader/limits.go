@@ -37,7 +37,7 @@ func (l *Leader) configureLimits(now time.Time, first bool) {
 		b := ledger.New(l.clock(now), p, t)
 		for id, n := range l.nodes {
 			if n.stored {
-				b.Join(id)
+				b.Join(ledger.Member{ID: id, Incarnation: n.ordinal})
 			}
 		}
 		l.limits[name] = b

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"apiproxy.internal/controlplane/internal/events"
+	"apiproxy.internal/controlplane/internal/ledger"
 	"apiproxy.internal/controlplane/internal/membership"
 	"apiproxy.internal/shared/status"
 	"apiproxy.internal/shared/wire"
@@ -55,45 +56,61 @@ type memberChanged struct {
 }
 
 // begin makes room for a node's new incarnation. Incarnations are numbered as
-// they come, because their names have no order.
+// they come, because their names have no order. One that was only silent for long
+// goes on as it was; one that was proven dead and is not begins anew.
 func (l *Leader) begin(id, incarnation string) {
 	n := &node{incarnation: incarnation, ordinal: 1}
 	if before := l.nodes[id]; before != nil {
-		n.ordinal, n.stored = before.ordinal+1, before.stored
+		if before.incarnation == incarnation && !before.dead {
+			return
+		}
+		n.ordinal = before.ordinal + 1
 	}
 	l.nodes[id] = n
 }
 
-// dead is what a proven death sets free.
+// dead is what a proven death sets free at once; its part of the limits is free
+// when the death is stored.
 func (l *Leader) dead(now time.Time, id string) {
 	for name, b := range l.breakers {
 		l.breaker(now, name, b.Dead(now, id))
 	}
 	if n := l.nodes[id]; n != nil {
-		for _, b := range l.limits {
-			b.Dead(l.clock(now), id, n.ordinal)
-		}
+		n.dead = true
 	}
 }
 
-// MemberStored says that a node stands in the durable list of members: from now
-// on it may be given a part of the limits.
-func (l *Leader) MemberStored(id string) {
-	if n := l.nodes[id]; n != nil && !n.stored {
+// MemberStored says that this stands in the durable list of members. Only then
+// may an incarnation be given a part of the limits, or a dead one's be taken.
+func (l *Leader) MemberStored(now time.Time, m wire.Member) {
+	n := l.nodes[m.Node]
+	if n == nil || n.incarnation != m.Incarnation {
+		return // overtaken by a newer incarnation
+	}
+	who := ledger.Member{ID: m.Node, Incarnation: n.ordinal}
+	switch {
+	case m.State != status.Gone && !n.stored:
 		n.stored = true
 		for _, b := range l.limits {
-			b.Join(id)
+			b.Join(who)
+		}
+	case m.State == status.Gone && n.dead && !n.buried:
+		n.buried = true
+		for _, b := range l.limits {
+			b.Dead(l.clock(now), who)
 		}
 	}
 }
 
-// storeAgain repeats the writing of members that has not succeeded.
+// storeAgain repeats the writing of births and deaths that has not succeeded.
 func (l *Leader) storeAgain(now time.Time) {
 	for _, m := range l.members.List() {
-		if n := l.nodes[m.ID]; n != nil && !n.stored && m.State != status.Gone {
-			l.effects.WriteMember(wire.Member{Head: wire.Now(), Node: m.ID, Incarnation: m.Incarnation, Address: m.Address,
-				TLS: m.TLS, Version: m.Version, State: m.State, Time: now.UTC().Round(0)})
+		n := l.nodes[m.ID]
+		if n == nil || n.stored && !n.dead || n.buried || !n.stored && m.State == status.Gone {
+			continue
 		}
+		l.effects.WriteMember(wire.Member{Head: wire.Now(), Node: m.ID, Incarnation: m.Incarnation, Address: m.Address,
+			TLS: m.TLS, Version: m.Version, State: m.State, Reason: m.Reason, Time: now.UTC().Round(0)})
 	}
 }
 

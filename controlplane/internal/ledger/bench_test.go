@@ -23,7 +23,7 @@ func BenchmarkReport(b *testing.B) {
 			for i := range ledgers {
 				ledgers[i] = New(0, p, Takeover{Epoch: 1, New: true})
 				for _, id := range ids {
-					ledgers[i].Join(id)
+					ledgers[i].Join(Member{id, 1})
 				}
 			}
 			step := quota.Tick / int64(nodes)

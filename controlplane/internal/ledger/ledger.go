@@ -22,15 +22,23 @@ const Lead = 15 * quota.Second
 type Takeover struct {
 	// Epoch is higher than that of every leader before, 1..2^32-1.
 	Epoch uint64
-	// Members are all nodes that may hold a part of the limit: the durable list.
-	// A node is on it before it is told to Join.
-	Members []string
+	// Members are all nodes that may hold a part of the limit: the durable list,
+	// without those that are written down as dead. A node is on it before it may
+	// Join.
+	Members []Member
 	// Hold is the longest Params.Reclaim that an earlier leader may have used;
 	// the present one counts anyway.
 	Hold int64
 	// New says that no leader ever was: nobody holds anything, and the pool may
 	// begin full.
 	New bool
+}
+
+// Member is a node and which start of it. Incarnations of a node only grow: of
+// two, the lower one is over.
+type Member struct {
+	ID          string
+	Incarnation uint64
 }
 
 // Ledger keeps the books of one limit.
@@ -100,8 +108,9 @@ func New(now int64, p quota.Params, t Takeover) *Ledger {
 		return l
 	}
 	hold := max(t.Hold, p.Reclaim())
-	for _, id := range t.Members {
-		if m := l.add(id); m != nil {
+	for _, member := range t.Members {
+		if l.members[member.ID] == nil {
+			m := l.add(member)
 			m.unheard = true
 			m.answered = later(now, Lead) // by an earlier leader, at the latest
 			m.until = later(m.answered, quota.Stretch(hold))
@@ -121,18 +130,26 @@ func later(t, d int64) int64 {
 	return t + d
 }
 
-func (l *Ledger) add(id string) *member {
-	if l.members[id] != nil {
-		return nil
-	}
-	m := &member{id: id}
-	l.members[id] = m
+func (l *Ledger) add(x Member) *member {
+	m := &member{id: x.ID, incarnation: x.Incarnation}
+	l.members[m.id] = m
 	l.order = append(l.order, m)
 	return m
 }
 
-// Join lets a node take part that was written into the durable list of members.
-func (l *Ledger) Join(id string) { l.add(id) }
+// Join lets a node take part, in an incarnation that was written into the
+// durable list of members before. Whatever the one before held, it uses no more,
+// but that is free only when the new one has said what it goes on with.
+func (l *Ledger) Join(x Member) {
+	m := l.members[x.ID]
+	switch {
+	case m == nil:
+		l.add(x)
+	case x.Incarnation > m.incarnation:
+		l.close(m)
+		m.incarnation, m.report, m.dead = x.Incarnation, 0, 0
+	}
+}
 
 // Confirm says that this leader surely led at the time at: the renewal of its
 // leadership that was begun then has succeeded. Only what was due by that time
@@ -198,144 +215,12 @@ func (l *Ledger) hold(m *member, h quota.Holding) {
 	m.held = h
 }
 
-// Report books a report that node's incarnation sent and answers it. Without ok
-// there is nothing to say.
-func (l *Ledger) Report(now int64, id string, incarnation uint64, r quota.Report) (a quota.Answer, ok bool) {
-	r = r.Sane()
-	m := l.members[id]
-	if m == nil || !l.Leads(now) || incarnation < m.incarnation {
-		return a, false
-	}
-	if r.Term>>32 > l.term>>32 { // it keeps books with a later leader
-		l.deposed = r.Term>>32-l.term>>32 < 1<<20 // or it talks nonsense
-		return a, false
-	}
-	l.accrue(now)
-	l.review(m, min(now, l.confirmed))
-	if incarnation > m.incarnation { // whatever the one before held, it uses no more
-		l.close(m)
-		m.incarnation, m.report, m.dead = incarnation, 0, 0
-	}
-	if r.Seq <= m.report || m.dead > l.confirmed {
-		return a, false
-	}
-	m.report, m.dead = r.Seq, 0
-	if m.live && r.Term == m.term && !l.book(m, r) {
-		return a, false
-	}
-	switch {
-	case r.Last:
-		l.leave(m)
-		return a, false
-	case m.live && r.Term == m.term, m.term != 0 && r.Term == m.term && l.adopt(m, r):
-		return l.answer(now, m, r)
-	}
-	return l.open(now, m, r), true
-}
-
-// open begins new books with a node: it is told a new term, and what it says
-// in that term is where they begin.
-func (l *Ledger) open(now int64, m *member, r quota.Report) quota.Answer {
-	if m.live {
-		l.close(m)
-	}
-	if m.term == 0 {
-		l.term = max(l.term, r.Term) + 1
-		m.term, m.opened, m.answer = l.term, now, 0
-		l.opened = now
-	}
-	return l.promise(now, m, quota.Answer{Nonce: r.Nonce, Now: true, Drop: m.drop})
-}
-
-// promise completes an answer that is about to be sent.
-func (l *Ledger) promise(now int64, m *member, a quota.Answer) quota.Answer {
-	a.Term = m.term
-	a.Lease = l.params.Lease()
-	a.Every = l.params.Every()
-	m.said = now
-	m.promised = max(m.promised, later(now, quota.Stretch(l.params.Reclaim())))
-	m.answered, m.until = max(m.answered, m.said), max(m.until, m.promised)
-	return a
-}
-
-// adopt begins the books with what the node says it holds.
-//
-// Only a leader that was confirmed after it gave the term out may do that.
-// Another leader may have come: it counts on it that whoever is not in its books
-// is in nobody's, or was in the books of its predecessor when it took over.
-func (l *Ledger) adopt(m *member, r quota.Report) bool {
-	h := r.Holding()
-	if !h.Possible() || l.confirmed < m.opened {
-		return false
-	}
-	switch {
-	case m.unheard:
-		if h.Rate > quota.MaxRate-l.held.Rate || h.Room > quota.MaxRoom-l.held.Room {
-			return false
-		}
-		l.unknown.Rate = max(l.unknown.Rate-h.Rate, 0)
-		l.unknown.Room = max(l.unknown.Room-h.Room, 0)
-		l.hold(m, h)
-		l.heard(m)
-		m.answered, m.until = m.said, m.promised // it goes by our answers alone
-	case h.Rate > m.held.Rate || h.Room > m.held.Room:
-		m.term, m.drop = 0, true // more than is reserved for it: it was not dead, or a clock is broken
-		return false
-	default:
-		l.hold(m, h)
-	}
-	m.gave, m.back = r.Got, r.Back
-	m.refused = r.Refused // who waits now is not known
-	if r.Urgent {
-		m.refused--
-	}
-	m.live, m.aged, m.drop = true, false, false
-	l.live++
-	return true
-}
-
-// heard ends the reserve when all that it was for are known.
-func (l *Ledger) heard(m *member) {
-	m.unheard = false
-	if l.unheard--; l.unheard == 0 {
-		l.unknown = quota.Holding{}
-	}
-}
-
-// book takes in what a node hands back.
-func (l *Ledger) book(m *member, r quota.Report) bool {
-	p := r.Back.Minus(m.back)
-	if !p.Possible() || p.Rate > m.held.Rate || p.Room > m.held.Room {
-		return false
-	}
-	m.back = r.Back
-	l.hold(m, quota.Holding{Rate: m.held.Rate - p.Rate, Room: m.held.Room - p.Room})
-	l.level += p.Tokens
-	l.spill()
-	return true
-}
-
-// close ends the books with a node. What it can be holding stays reserved.
-func (l *Ledger) close(m *member) {
-	if m.live {
-		m.live = false
-		l.live--
-	}
-	m.term = 0
-	l.wants(m, 0, 0)
-}
-
-// leave books a node out that has handed everything back and takes nothing in.
-func (l *Ledger) leave(m *member) {
-	l.close(m)
-	l.forfeit(m, quota.Holding{})
-}
-
 // Dead says that a node's incarnation is proven dead, or was deleted by an
-// operator: its share is free, as soon as this leader is confirmed.
-func (l *Ledger) Dead(now int64, id string, incarnation uint64) {
-	if m := l.members[id]; m != nil && incarnation >= m.incarnation && m.dead == 0 {
-		m.incarnation = incarnation
+// operator, and that this was written into the durable list, for good: only a
+// later incarnation clears it. The share is free as soon as this leader is
+// confirmed.
+func (l *Ledger) Dead(now int64, x Member) {
+	if m := l.members[x.ID]; m != nil && x.Incarnation == m.incarnation && m.dead == 0 {
 		m.dead = max(now, 1)
 		l.Tick(now)
 	}

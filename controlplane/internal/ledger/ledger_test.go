@@ -41,7 +41,7 @@ func (n *node) say(l *Ledger, now int64) (quota.Answer, bool) {
 
 // join brings a node to the point where it holds what it wants.
 func join(l *Ledger, id string, now, demand int64) *node {
-	l.Join(id)
+	l.Join(Member{id, 1})
 	n := &node{id: id, incarnation: 1}
 	n.report.Demand, n.report.Now = demand*quota.Token, demand*quota.Token
 	for range 3 {
@@ -137,12 +137,12 @@ func TestOnlyAConfirmedLeaderTakesAway(t *testing.T) {
 	l := New(0, thousand, Takeover{Epoch: 1, New: true})
 	join(l, "a", 0, 5000)
 	held := l.held
-	l.Dead(1*second, "a", 1)
+	l.Dead(1*second, Member{"a", 1})
 	l.Tick(12 * second)
 	if l.held != held {
 		t.Errorf("held %+v, want %+v", l.held, held)
 	}
-	if _, ok := (&node{id: "a", incarnation: 2}).say(l, Lead+second); ok {
+	if _, ok := (&node{id: "a", incarnation: 1}).say(l, Lead+second); ok {
 		t.Error("it answers although it was not confirmed for long")
 	}
 	l.Confirm(12 * second)
@@ -155,9 +155,10 @@ func TestOnlyAConfirmedLeaderTakesAway(t *testing.T) {
 // Proof of death, a new incarnation and leaving free a share at once.
 func TestProofsOfDeath(t *testing.T) {
 	for name, prove := range map[string]func(l *Ledger, n *node){
-		"dead": func(l *Ledger, n *node) { l.Dead(second, n.id, 1) },
+		"dead": func(l *Ledger, n *node) { l.Dead(second, Member{n.id, 1}) },
 		"restarted": func(l *Ledger, n *node) {
 			again := &node{id: n.id, incarnation: 2}
+			l.Join(Member{n.id, 2})
 			for range 2 {
 				again.say(l, second)
 				l.Confirm(second)
@@ -189,7 +190,7 @@ func TestNotDead(t *testing.T) {
 	l := New(0, thousand, Takeover{Epoch: 1, New: true})
 	n := join(l, "a", 0, 5000)
 	l.Confirm(second)
-	l.Dead(second, "a", 1)
+	l.Dead(second, Member{"a", 1})
 	n.say(l, second+ms)
 	l.Confirm(second + ms)
 	n.say(l, second+2*ms) // claims what is not its own any more
@@ -204,7 +205,7 @@ func TestNotDead(t *testing.T) {
 func TestTakeover(t *testing.T) {
 	old := New(0, thousand, Takeover{Epoch: 1, New: true})
 	a, b := join(old, "a", 0, 300), join(old, "b", 0, 300)
-	l := New(second, thousand, Takeover{Epoch: 2, Members: []string{"a", "b"}})
+	l := New(second, thousand, Takeover{Epoch: 2, Members: []Member{{"a", 1}, {"b", 1}}})
 	l.mustBalance(t)
 	for _, n := range []*node{a, b} {
 		if l.free() != (quota.Holding{}) {
@@ -229,7 +230,7 @@ func TestTakeover(t *testing.T) {
 // Members that a new leader never hears keep everything until every lease that
 // the old one may have promised is over.
 func TestTakeoverOfTheSilent(t *testing.T) {
-	l := New(0, thousand, Takeover{Epoch: 2, Members: []string{"a"}, Hold: 60 * second})
+	l := New(0, thousand, Takeover{Epoch: 2, Members: []Member{{"a", 1}}, Hold: 60 * second})
 	for now := int64(0); now <= 75*second; now += second {
 		l.Confirm(now)
 		l.Tick(now)
@@ -280,18 +281,20 @@ func TestReportsThatDoNotCount(t *testing.T) {
 	l := New(0, thousand, Takeover{Epoch: 1, New: true})
 	n := join(l, "a", 0, 500)
 	n.incarnation = 5
-	n.report.Seq = 0
+	n.report = quota.Report{}
+	l.Join(Member{"a", 5})
 	n.say(l, ms)
 	l.Confirm(ms)
 	n.say(l, ms)
 	held, level := l.held, l.level
 	for name, change := range map[string]func(r *quota.Report) (string, uint64){
-		"twice":              func(r *quota.Report) (string, uint64) { return "a", 5 },
-		"former incarnation": func(r *quota.Report) (string, uint64) { r.Seq += 9; return "a", 4 },
-		"stranger":           func(r *quota.Report) (string, uint64) { r.Seq += 9; return "x", 5 },
-		"more than it has":   func(r *quota.Report) (string, uint64) { r.Seq++; r.Back.Rate += 1 << 60; return "a", 5 },
-		"less than before":   func(r *quota.Report) (string, uint64) { r.Seq++; r.Back.Room--; return "a", 5 },
-		"from far ahead":     func(r *quota.Report) (string, uint64) { r.Seq++; r.Term = 1 << 63; return "a", 5 },
+		"twice":                           func(r *quota.Report) (string, uint64) { return "a", 5 },
+		"former incarnation":              func(r *quota.Report) (string, uint64) { r.Seq += 9; return "a", 4 },
+		"incarnation that has not joined": func(r *quota.Report) (string, uint64) { r.Seq += 9; return "a", 6 },
+		"stranger":                        func(r *quota.Report) (string, uint64) { r.Seq += 9; return "x", 5 },
+		"more than it has":                func(r *quota.Report) (string, uint64) { r.Seq++; r.Back.Rate += 1 << 60; return "a", 5 },
+		"less than before":                func(r *quota.Report) (string, uint64) { r.Seq++; r.Back.Room--; return "a", 5 },
+		"from far ahead":                  func(r *quota.Report) (string, uint64) { r.Seq++; r.Term = 1 << 63; return "a", 5 },
 	} {
 		r := n.report
 		id, incarnation := change(&r)
@@ -312,12 +315,12 @@ func FuzzLedger(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 1, 255, 9, 4, 2, 9, 255, 5, 3, 3, 3, 6, 200, 1, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		intact := len(data)%2 == 0 // after a takeover the nodes' word counts, true or not
-		l := New(0, thousand, Takeover{Epoch: 3, Members: []string{"0", "1"}, New: intact})
+		l := New(0, thousand, Takeover{Epoch: 3, Members: []Member{{"0", 1}, {"1", 1}}, New: intact})
 		nodes := make([]node, 4)
 		var now int64
 		for i := range nodes {
 			nodes[i] = node{id: strconv.Itoa(i), incarnation: 1}
-			l.Join(nodes[i].id)
+			l.Join(Member{nodes[i].id, 1})
 		}
 		for ; len(data) >= 4; data = data[4:] {
 			now += int64(data[1]) * int64(data[1]) * ms / 8
@@ -326,9 +329,10 @@ func FuzzLedger(f *testing.F) {
 			case 0:
 				l.Tick(now)
 			case 1:
-				l.Dead(now, n.id, n.incarnation+uint64(x%2))
+				l.Dead(now, Member{n.id, n.incarnation + uint64(x%2)})
 			case 2:
 				*n = node{id: n.id, incarnation: n.incarnation + 1}
+				l.Join(Member{n.id, n.incarnation})
 			case 3: // nonsense
 				r := n.report
 				r.Seq += uint64(x % 3)

@@ -1,0 +1,6 @@
+//go:build race
+
+package sim
+
+// See skipUnderRace.
+const raceEnabled = true
