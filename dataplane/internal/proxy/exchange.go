@@ -52,7 +52,7 @@ type exchange struct {
 
 	// The current attempt.
 	deadline   time.Time // of all attempts, moved by what the client takes; zero = none
-	admittedAt int64     // the clock when the provider's limit let it pass
+	admittedAt int64     // the clock when the last of the limits let it pass
 	conn       *upstream.Conn
 	permit     breaker.Permit
 	result     retry.Result

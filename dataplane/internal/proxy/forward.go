@@ -105,7 +105,7 @@ func (p *Proxy) another(x *exchange, n int) (time.Duration, bool) {
 		x.returnAttempt()
 		return 0, false
 	}
-	x.admittedAt = now
+	x.admittedAt = max(x.admittedAt, now)
 	return pause, true
 }
 

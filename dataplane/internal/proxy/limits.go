@@ -39,9 +39,9 @@ func (p *Proxy) takeFairness(x *exchange) bool {
 
 // takeProvider charges the first attempt to the provider's limit.
 func (p *Proxy) takeProvider(x *exchange) bool {
-	x.admittedAt = max(x.now, x.cache.waited)
+	x.admittedAt = max(x.admittedAt, x.now, x.cache.waited)
 	tightest, policy := x.tightest, x.tightPolicy
-	d, ok := p.takeAttempt(x, x.admittedAt)
+	d, ok := p.takeAttempt(x, max(x.now, x.cache.waited))
 	if !ok {
 		x.tightest, x.tightPolicy = tightest, policy // a copy tells of the fairness limits only
 		if p.fallBack(x, ladder.NoQuota) {
@@ -84,7 +84,9 @@ func (p *Proxy) await(x *exchange, l *snapshot.Limit, d limit.Decision) limit.De
 	defer patience.Stop()
 	for {
 		arrival := l.Lease.Arrival() // before the try, so that none is missed
-		if d = l.Take(p.Clock()); d.OK {
+		now := p.Clock()
+		if d = l.Take(now); d.OK {
+			x.admittedAt = now
 			return d
 		}
 		select {
