@@ -29,6 +29,9 @@ const (
 	// lookAgain is when a lease that has rung is looked at again, if it was too
 	// early to report it.
 	lookAgain = 10 * time.Millisecond
+	// resumeAfter is how long a node that was started again waits for a leader before
+	// it goes on with the leases of the process before.
+	resumeAfter = 500 * time.Millisecond
 )
 
 // ErrRejected is in the error of a node that the controller does not want.
@@ -50,13 +53,16 @@ type coordination struct {
 	stop     context.CancelFunc
 	done     chan struct{}
 
-	lastStats int64 // the clock; of the loop alone
+	// Of the loop alone.
+	lastStats int64 // the clock
 	kept      keptLeases
+	settled   bool // whether to go on with the leases of the process before
 }
 
 // coordinate joins the cluster. It does not wait for it.
 func (n *Node) coordinate() error {
 	c := &coordination{Node: n, leases: n.state.Leases(), urgent: make(chan struct{}, 1), done: make(chan struct{})}
+	c.kept.saved = c.leases.Left()
 	c.bus = bus.New(bus.Options{
 		URL: n.options.NATSURL, Node: n.id, Secret: n.options.NATSSecret, TLS: n.options.NATSTLS,
 		Answer:     c.answer,
@@ -90,11 +96,11 @@ func (n *Node) urge() {
 func (c *coordination) leave() {
 	c.stop()
 	<-c.done
+	c.forgetLeases() // before the leader may give them away
 	r := c.report(status.Gone)
 	r.Limits = c.leases.Return()
 	_ = c.bus.Report(r)
 	c.bus.Close()
-	c.forgetLeases()
 }
 
 // run sends a report at each heartbeat, and in between when something is
@@ -104,6 +110,7 @@ func (c *coordination) run(ctx context.Context) {
 	heartbeat := time.NewTicker(reportEvery)
 	defer heartbeat.Stop()
 	look := time.NewTimer(0) // at leases that have rung, and were not to be reported yet
+	resume := time.NewTimer(resumeAfter)
 	for {
 		tick := false
 		select {
@@ -114,6 +121,11 @@ func (c *coordination) run(ctx context.Context) {
 		case <-c.urgent:
 		case <-c.bell:
 		case <-look.C:
+		case <-resume.C:
+			if !c.settle() {
+				c.settled = true
+				c.leases.Resume()
+			}
 		}
 		switch low := c.leases.Urgent(); {
 		case tick, low, c.said():
@@ -123,6 +135,16 @@ func (c *coordination) run(ctx context.Context) {
 			look.Reset(lookAgain)
 		}
 	}
+}
+
+// settle makes up its mind about the leases of the process before as soon as a
+// leader is heard: they are of no use then.
+func (c *coordination) settle() bool {
+	if !c.settled && c.heard.Load() > 0 {
+		c.settled = true
+		c.leases.Forgo()
+	}
+	return c.settled
 }
 
 // said takes note of a call to urge.
@@ -142,7 +164,9 @@ func (c *coordination) send(tick, low bool) {
 	if tick {
 		r.Suspects = c.state.ReportSuspects(c.inForce().Document.RateLimit, int(c.nodes.Load()))
 	}
-	c.keepLeases()
+	if c.settle() { // until then the file says what this process may still need
+		c.keepLeases()
+	}
 	_ = c.bus.Report(r) // one that is lost is followed by the next
 }
 

@@ -15,7 +15,7 @@ type Membership struct {
 	Notify func()                 // called when something about a breaker cannot wait for the next report; must return at once
 	Bell   chan<- struct{}        // rung when a lease runs low
 	Time   func() lease.Time      // the node's clock and the machine's
-	Saved  map[string]quota.Saved // leases of the process before
+	Saved  map[string]quota.Saved // leases of the process before; see Leases.Resume
 
 	// AddrKey is the key with which client addresses are hashed for the wire, the
 	// same on all nodes.

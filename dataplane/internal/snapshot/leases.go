@@ -22,11 +22,13 @@ type Limit struct {
 // wire. They outlive the configuration: a limit that is taken out keeps its lease,
 // so that putting it back refills nothing.
 type leases struct {
-	bell  chan<- struct{} // rung when one runs low
-	time  func() lease.Time
-	saved map[string]quota.Saved // of the process before
+	bell chan<- struct{} // rung when one runs low
+	time func() lease.Time
 
-	byName map[string]*lease.Lease // guarded by State.mu
+	// Guarded by State.mu.
+	byName  map[string]*lease.Lease
+	saved   map[string]quota.Saved // of the process before
+	resumed bool                   // nobody leads: leases begin with what was saved
 }
 
 // applyLimit finds or makes the limit of that name. own is where the node keeps
@@ -52,14 +54,17 @@ func (s *State) applyLimit(own **limit.Bucket, name, policy string, c *config.Li
 func (l *leases) get(name string) *lease.Lease {
 	x := l.byName[name]
 	if x == nil {
-		t := l.time()
-		x = lease.New(t, l.bell)
-		if saved, ok := l.saved[name]; ok {
-			x.Restore(t, saved)
-		}
+		x = lease.New(l.time(), l.bell)
 		l.byName[name] = x
+		l.restore(name, x)
 	}
 	return x
+}
+
+func (l *leases) restore(name string, x *lease.Lease) {
+	if saved, ok := l.saved[name]; ok && l.resumed {
+		x.Restore(l.time(), saved)
+	}
 }
 
 // Leases are the leases of a node in a cluster. Safe for simultaneous use.
@@ -70,6 +75,34 @@ type Leases struct {
 
 // Leases gives access to the leases; only after Join.
 func (s *State) Leases() Leases { return Leases{s, s.leases.time} }
+
+// Left is what the process before left, until Resume or Forgo; read-only.
+func (l Leases) Left() map[string]quota.Saved {
+	l.state.mu.Lock()
+	defer l.state.mu.Unlock()
+	return l.state.leases.saved
+}
+
+// Resume lets the leases go on where the process before has left them, those of
+// limits that come later too. It is for a node that finds no leader: one that
+// leads may have found that process dead and given its part to others.
+func (l Leases) Resume() {
+	l.state.mu.Lock()
+	defer l.state.mu.Unlock()
+	l.state.leases.resumed = true
+	for name, x := range l.state.leases.byName {
+		l.state.leases.restore(name, x)
+	}
+}
+
+// Forgo drops what the process before has left: there is a leader.
+func (l Leases) Forgo() {
+	l.state.mu.Lock()
+	defer l.state.mu.Unlock()
+	if !l.state.leases.resumed {
+		l.state.leases.saved = nil
+	}
+}
 
 // all are the leases by name, in order.
 func (l Leases) all(each func(name string, l *lease.Lease)) {
