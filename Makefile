@@ -4,7 +4,7 @@ MODULES := shared dataplane controlplane loadtest
 BIN := bin
 export GOFLAGS += -trimpath
 
-.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim clean
+.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,14 @@ bench: ## what a decision and a request cost, on one and two cores
 SEEDS ?= 3000
 sim: ## the cluster's limits in simulated time: tables, then SEEDS (3000) random runs with faults
 	go run ./loadtest/cmd/sim -seeds $(SEEDS)
+
+# ACCURACY may choose parts, as in ACCURACY='--parts faults --faults kill'; see
+# bin/accuracy --help.
+accuracy: build ## how exactly real clusters of 3 and 10 nodes keep their limits: eleven minutes on a quiet machine; tables in bin/accuracy.md and .json
+	$(BIN)/accuracy --bin $(BIN) --json $(BIN)/accuracy.json --markdown $(BIN)/accuracy.md $(ACCURACY)
+
+accuracy-short: build ## the same in a minute: 3 nodes, a few loads and faults
+	$(BIN)/accuracy --bin $(BIN) --short $(ACCURACY)
 
 lint: ## golangci-lint, if it is installed
 	@command -v golangci-lint >/dev/null || { echo "SKIP: golangci-lint is not installed (go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest)"; exit 0; }; \

@@ -22,7 +22,12 @@ func TestImports(t *testing.T) {
 			Because: "the steps know the page by its address, so they serve a stand-in and a real cluster alike",
 		},
 		{
-			Packages: []string{root + "..."}, Except: []string{root + "sim", root + "breakersim"},
+			Packages: []string{root + "accuracy", root + "cmd/accuracy"},
+			Forbid:   []string{"apiproxy.internal/dataplane/node", "apiproxy.internal/controlplane/controller", root + "cluster"}, Deep: true,
+			Because: "what it measures are processes of their own",
+		},
+		{
+			Packages: []string{root + "..."}, Except: []string{root + "sim", root + "breakersim", root + "accuracy"},
 			Forbid:  []string{"apiproxy.internal/dataplane/lab", "apiproxy.internal/controlplane/lab"},
 			Because: "the simulators alone look inside the planes; the others meet them as users do",
 		},
