@@ -25,14 +25,14 @@ import (
 
 // Options choose what is measured.
 type Options struct {
-	Bin       string    // where the programs are
-	Dir       string    // for data and logs, removed afterwards; "" = the system's
-	Parts     []string  // of Parts
-	Nodes     []int     // numbers of nodes under the loads
-	Loads     []string  // of Loads
-	Demands   []float64 // multiples of the rate
-	Limit     Limit     // under the loads
-	Length    time.Duration
+	Bin       string        // where the programs are
+	Dir       string        // for data and logs, removed afterwards; "" = the system's
+	Parts     []string      // of Parts
+	Nodes     []int         // numbers of nodes under the loads
+	Loads     []string      // of Loads
+	Demands   []float64     // multiples of the rate
+	Limit     Limit         // under the loads
+	Length    time.Duration // at 2x and more; half of it below, where nothing is short
 	Static    time.Duration // length with a static split
 	FleetTime time.Duration
 	Short     bool   // a few loads, and of the faults the short ones, all with Nodes[0]
@@ -46,13 +46,13 @@ var Parts = []string{"loads", "static", "gossip", "faults", "fleet"}
 // Full is everything: about eleven minutes.
 func Full() Options {
 	return Options{Bin: "bin", Parts: Parts, Nodes: []int{3, 10}, Loads: Loads, Demands: []float64{0.5, 1, 2, 10},
-		Limit: Limit{200, 400}, Length: 8 * time.Second, Static: 5 * time.Second, FleetTime: 10 * time.Second, Progress: io.Discard}
+		Limit: Limit{300, 600}, Length: 12 * time.Second, Static: 4 * time.Second, FleetTime: 10 * time.Second, Progress: io.Discard}
 }
 
 // Shortest is a run of half a minute: three nodes, a few loads and faults.
 func Shortest() Options {
 	o := Full()
-	o.Parts, o.Nodes, o.Short, o.Length = []string{"loads", "faults"}, []int{3}, true, 3*time.Second
+	o.Parts, o.Nodes, o.Short, o.Length = []string{"loads", "faults"}, []int{3}, true, 4*time.Second
 	return o
 }
 
@@ -103,16 +103,12 @@ func (o Options) loads(ctx context.Context, nodes int, static bool, add func(Row
 	}
 	defer c.stop()
 	c.settle(ctx)
-	length := o.Length
-	if static {
-		length = o.Static
-	}
 	for _, load := range o.Loads {
 		for _, demand := range o.Demands {
 			if o.Short && !short(load, demand) {
 				continue
 			}
-			row, err := c.newRun(load, demand, length).measure(ctx)
+			row, err := c.newRun(load, demand, o.length(demand, static)).measure(ctx)
 			if err != nil {
 				return fmt.Errorf("%s, %gx: %w", load, demand, err)
 			}
@@ -121,6 +117,16 @@ func (o Options) loads(ctx context.Context, nodes int, static bool, add func(Row
 		}
 	}
 	return nil
+}
+
+func (o Options) length(demand float64, static bool) time.Duration {
+	switch {
+	case static:
+		return o.Static
+	case demand < 2:
+		return o.Length / 2
+	}
+	return o.Length
 }
 
 // short is whether a load is part of the short run.
@@ -155,7 +161,7 @@ func (o Options) gossip(nodes int, add func(Row)) {
 	for _, load := range o.Loads {
 		for _, demand := range o.Demands {
 			c := sim.Base()
-			c.Kind, c.Nodes, c.Params, c.Load, c.Demand, c.Length = sim.Gossip, nodes, o.Limit.params(), simName(load), demand, int64(o.Length)
+			c.Kind, c.Nodes, c.Params, c.Load, c.Demand, c.Length = sim.Gossip, nodes, o.Limit.params(), simName(load), demand, int64(o.length(demand, false))
 			add(simulated(c, Row{Part: "loads", Name: load, Limit: o.Limit}))
 		}
 	}

@@ -78,7 +78,8 @@ func newFleetNode(i int, at string) (n *fleetNode, err error) {
 	for _, name := range n.names {
 		n.leases[name] = lab.NewLease(n.time(), n.bell)
 	}
-	n.conn, err = nats.Connect("nats://"+at, nats.UserInfo(n.id, natsSecret), nats.CustomInboxPrefix(wire.InboxPrefix(n.id)))
+	n.conn, err = nats.Connect("nats://"+at, nats.UserInfo(n.id, natsSecret), nats.CustomInboxPrefix(wire.InboxPrefix(n.id)),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err == nil {
 		_, err = n.conn.Subscribe(wire.AnswerSubject(n.id), n.answer)
 	}

@@ -34,7 +34,7 @@ func run() error {
 	loads := flag.String("loads", "", "which of "+strings.Join(accuracy.Loads, ",")+"; default: all")
 	demands := flag.String("demands", "", "multiples of the rate; default: 0.5,1,2,10")
 	faults := flag.String("faults", "", "only the faults whose name contains `TEXT`")
-	length := flag.Duration("length", 0, "of each load; default 8s")
+	length := flag.Duration("length", 0, "of each load at 2x and more, half of it below; default 12s")
 	jsonTo := flag.String("json", "", "`FILE` for the rows as JSON")
 	markdownTo := flag.String("markdown", "", "`FILE` for the tables; default: standard output")
 	flag.Parse()
