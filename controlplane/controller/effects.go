@@ -127,6 +127,9 @@ func (e *effects) Probe(p membership.Probe) {
 
 func (e *effects) Event(name string, data any) {
 	e.metrics.Events.WithLabelValues(name).Inc()
+	if b, ok := data.(leader.BreakerChanged); ok {
+		e.metrics.Transitions.WithLabelValues(b.Provider, b.To).Inc()
+	}
 	e.hub.Publish(name, data)
 	e.log.Info("event", "event", name, "data", data)
 }

@@ -55,7 +55,7 @@ func (l *Leader) breaker(now time.Time, name string, eff breaker.Effect) {
 		l.effects.WriteBreaker(name, *eff.Write)
 	}
 	if e := eff.Event; e != nil {
-		l.effects.Event(events.Breaker, breakerChanged{now.UTC(), name, e.From, e.To, e.Cause, e.Failures, e.Author, e.Reason})
+		l.effects.Event(events.Breaker, BreakerChanged{now.UTC(), name, e.From, e.To, e.Cause, e.Failures, e.Author, e.Reason})
 	}
 	for _, id := range eff.Answer {
 		if n := l.nodes[id]; n != nil {
@@ -64,7 +64,8 @@ func (l *Leader) breaker(now time.Time, name string, eff breaker.Effect) {
 	}
 }
 
-type breakerChanged struct {
+// BreakerChanged is the data of the event events.Breaker.
+type BreakerChanged struct {
 	Time     time.Time `json:"time"`
 	Provider string    `json:"provider"`
 	From     string    `json:"from"`
