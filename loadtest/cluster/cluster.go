@@ -94,10 +94,29 @@ func Start(o Options) (*Cluster, error) {
 
 // AddNode starts one more node.
 func (c *Cluster) AddNode() error {
-	o, i := &c.options, len(c.Nodes)
+	n, err := c.startNode(len(c.Nodes))
+	if err == nil {
+		c.Nodes = append(c.Nodes, n)
+	}
+	return err
+}
+
+// RestartNode starts node i again, after its Stop, with the same id and data. Its
+// address may be another.
+func (c *Cluster) RestartNode(i int) error {
+	n, err := c.startNode(i)
+	if err == nil {
+		c.Nodes[i] = n
+	}
+	return err
+}
+
+// startNode starts node i, whether there was one before or not.
+func (c *Cluster) startNode(i int) (*node.Node, error) {
+	o := &c.options
 	listen, err := nth(o.Listen, i)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	id := "node-" + strconv.Itoa(i+1)
 	no := node.DefaultOptions()
@@ -109,8 +128,8 @@ func (c *Cluster) AddNode() error {
 	no.Log = o.Log
 	if o.ControlListen == "" {
 		no.Source = o.source(c.Provider)
-	} else if err := c.join(&no); err != nil {
-		return err
+	} else if err := c.join(i, &no); err != nil {
+		return nil, err
 	}
 	if o.Version != "" {
 		no.Version = o.Version
@@ -123,13 +142,12 @@ func (c *Cluster) AddNode() error {
 	}
 	n, err := node.New(no)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := n.Start(); err != nil {
-		return errors.Join(err, n.Stop(context.Background()))
+		return nil, errors.Join(err, n.Stop(context.Background()))
 	}
-	c.Nodes = append(c.Nodes, n)
-	return nil
+	return n, nil
 }
 
 // source reads the configuration and leads the presets to the fake providers.

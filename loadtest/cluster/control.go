@@ -14,7 +14,8 @@ import (
 )
 
 // StartController starts the controller, or starts it again after
-// StopController: with the same data and at the same addresses.
+// StopController: with the same data, and at the same addresses or, with relays,
+// at new ones that the relays lead to.
 func (c *Cluster) StartController() error {
 	o := &c.options
 	co := controller.DefaultOptions()
@@ -35,7 +36,7 @@ func (c *Cluster) StartController() error {
 	if o.Control != nil {
 		o.Control(&co)
 	}
-	if old := c.Controller; old != nil { // the nodes know it by its addresses
+	if old := c.Controller; old != nil && !o.Relays { // the nodes know it by its addresses
 		co.Listen, co.NATSListen = old.Addr().String(), old.NATSAddr()
 	}
 	started, err := controller.New(co)
@@ -46,22 +47,48 @@ func (c *Cluster) StartController() error {
 		return errors.Join(err, started.Stop(context.Background()))
 	}
 	c.Controller = started
+	for _, r := range c.Relays {
+		r.Retarget(started.NATSAddr())
+	}
 	return nil
 }
 
-// join makes a node part of the cluster.
-func (c *Cluster) join(no *node.Options) error {
+// StopController stops the controller and NATS with it; the nodes go on alone.
+func (c *Cluster) StopController(ctx context.Context) error { return c.Controller.Stop(ctx) }
+
+// join makes node i part of the cluster.
+func (c *Cluster) join(i int, no *node.Options) error {
 	at := c.Controller.NATSAddr()
 	if c.options.Relays {
-		r, err := NewRelay(at)
-		if err != nil {
-			return err
+		if i == len(c.Relays) {
+			r, err := NewRelay(at)
+			if err != nil {
+				return err
+			}
+			c.Relays = append(c.Relays, r)
 		}
-		c.Relays = append(c.Relays, r)
-		at = r.Addr()
+		at = c.Relays[i].Addr()
 	}
 	no.NATSURL, no.NATSSecret = "nats://"+at, c.secret
 	return nil
+}
+
+// Secret is the password of NATS.
+func (c *Cluster) Secret() string { return c.secret }
+
+// Cut breaks the links of all nodes to NATS; it needs Relays, like the next two.
+func (c *Cluster) Cut() { c.eachRelay((*Relay).Cut) }
+
+// Hold lets no byte through on the links of all nodes to NATS.
+func (c *Cluster) Hold() { c.eachRelay((*Relay).Hold) }
+
+// Heal mends all links.
+func (c *Cluster) Heal() { c.eachRelay((*Relay).Heal) }
+
+func (c *Cluster) eachRelay(f func(*Relay)) {
+	for _, r := range c.Relays {
+		f(r)
+	}
 }
 
 // ControlURL is the base URL of the controller's API.

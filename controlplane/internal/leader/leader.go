@@ -64,7 +64,8 @@ type Leader struct {
 	doc    *config.Document // in force; nil = none
 	origin status.Config
 
-	ticks int
+	ticks  int
+	ticked time.Time // the last one
 }
 
 // node is the newest incarnation of a node and the last that it said.
@@ -94,6 +95,7 @@ func New(now time.Time, r Restored, e Effects) *Leader {
 		restored:  r,
 		epoch:     r.Epoch,
 		began:     now,
+		ticked:    now,
 		forgotten: make(map[string]bool),
 		rollout:   rollout.New(),
 		nodes:     make(map[string]*node),
@@ -191,11 +193,17 @@ type configApplied struct {
 // ticksPerSecond is how often Tick is called, more or less.
 const ticksPerSecond = 50
 
+// late is the pause between two ticks after which it was this process that did
+// not run: the reports of that time lie unread, and their senders were not silent.
+const late = 500 * time.Millisecond
+
 // Tick does what the time brings: call it every 20 ms.
 func (l *Leader) Tick(now time.Time) {
-	if !l.deaf {
-		l.membership(now, l.members.Sweep(l.clock(now)))
+	if l.deaf || now.Sub(l.ticked) > late {
+		l.members.Excuse(l.clock(now))
 	}
+	l.ticked = now
+	l.membership(now, l.members.Sweep(l.clock(now)))
 	for name, b := range l.breakers {
 		l.breaker(now, name, b.Tick(now))
 	}
