@@ -44,6 +44,8 @@ func Scenarios() []Scenario {
 		{Name: "leader away 5 s, Zipf", Load: "zipf", From: at, To: at + 5*second, Least: 98, Faults: []Fault{{at, KillLeader}, {at + 5*second, NewLeader}}},
 		{Name: "leader stopped 5 s, another takes over after 1 s", From: at, To: at + 5*second, Least: 98, Within: 200, Faults: []Fault{{at, StopLeader(5 * second)}, {at + second, NewLeader}}},
 		{Name: "NATS down 10 s", From: at, To: at + 10*second, Least: 98, Faults: []Fault{{at, Cut(-1, true)}, {at + 10*second, Cut(-1, false)}}},
+		{Name: "NATS down 10 s, 0.02x", Demand: 0.02, From: at, To: at + 10*second, Least: 99.5, Faults: []Fault{{at, Cut(-1, true)}, {at + 10*second, Cut(-1, false)}}},
+		{Name: "NATS down 10 s, 0.5x, Zipf", Load: "zipf", Demand: 0.5, From: at, To: at + 10*second, Least: 99.5, Faults: []Fault{{at, Cut(-1, true)}, {at + 10*second, Cut(-1, false)}}},
 		{Name: "one node cut off 10 s", From: at, To: at + 10*second, Least: 98, Within: 200, Faults: []Fault{{at, Cut(3, true)}, {at + 10*second, Cut(3, false)}}},
 		{Name: "node killed, proof of death", From: at, To: at + 5*second, Least: 94, Within: 3000, Faults: []Fault{{at, KillNode(3, true)}}},
 		{Name: "node killed and started again after 0.5 s", From: at, To: at + 5*second, Least: 97, Within: 1000, Faults: []Fault{{at, KillNode(3, false)}, {at + second/2, RestartNode(3)}}},

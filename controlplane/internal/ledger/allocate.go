@@ -9,6 +9,7 @@ import (
 const (
 	headroom = 1.05  // a share is so much more than the demand that it follows
 	base     = 0.001 // of the rate that is divided evenly, wanted or not
+	spare    = 0.25  // of the rate that nobody wants, likewise: what a node goes on with when the leader falls silent
 	scarce   = 50    // a pool below 1/50 of the burst has nothing to lend
 	low      = 10    // below 1/10 it lends only what is missing
 )
@@ -52,13 +53,13 @@ func (l *Ledger) answer(now int64, m *member, r quota.Report) (quota.Answer, boo
 	return l.promise(now, m, a), true
 }
 
-// share is the rate that m shall have: its demand, or its part in proportion
-// when all together want more than there is.
+// share is the rate that m shall have: its demand and an even part of what nobody
+// wants, or its part in proportion when all together want more than there is.
 func (l *Ledger) share(m *member, thin bool) (wanted int64, over bool) {
 	rate := float64(l.rate)
-	floor := base * rate / float64(l.live)
-	x := headroom*float64(m.demand)*1000 + floor
 	all := headroom*float64(l.demand)*1000 + base*rate
+	floor := base*rate + spare*max(rate-all, 0)
+	x := headroom*float64(m.demand)*1000 + floor/float64(l.live)
 	if over = all > rate; over {
 		x *= rate / all
 	}
