@@ -9,8 +9,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,10 +69,12 @@ func New(o Options) *Bus { return &Bus{options: o, renewed: make(chan struct{})}
 // Connect starts to seek the connection and returns at once; the error is for
 // options that can never work. It is called once, before any other method.
 func (b *Bus) Connect() error {
-	nc, err := nats.Connect(b.options.URL, b.natsOptions()...)
+	d := &dialer{Dialer: net.Dialer{Timeout: dialTimeout}}
+	nc, err := nats.Connect(b.options.URL, append(b.natsOptions(), nats.SetCustomDialer(d))...)
 	if err != nil {
 		return fmt.Errorf("--nats-url: %w", err)
 	}
+	d.begun.Store(true)
 	b.nc = nc
 	if b.js, err = jetstream.New(nc); err == nil {
 		_, err = nc.Subscribe(wire.AnswerSubject(b.options.Node), b.answer)
@@ -85,6 +89,23 @@ func (b *Bus) Connect() error {
 	b.watches.Go(func() { b.follow(ctx, wire.BreakerBucket, jetstream.AllKeys, b.breaker) })
 	return nil
 }
+
+// dialer refuses whatever is asked of it before it has begun. The library would
+// else wait in its first attempt, for each address, for a server that does not
+// answer; later ones it makes in the background.
+type dialer struct {
+	net.Dialer
+	begun atomic.Bool
+}
+
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	if !d.begun.Load() {
+		return nil, errTooEarly
+	}
+	return d.Dialer.Dial(network, address)
+}
+
+var errTooEarly = errors.New("the node is still starting")
 
 func (b *Bus) natsOptions() []nats.Option {
 	o := b.options
@@ -101,6 +122,7 @@ func (b *Bus) natsOptions() []nats.Option {
 		nats.Timeout(dialTimeout),
 		nats.FlusherTimeout(writeTimeout),
 		nats.NoEcho(),
+		nats.SkipHostLookup(), // the dialer does it, in its time
 		nats.CustomInboxPrefix(wire.InboxPrefix(o.Node)),
 		nats.ConnectHandler(func(*nats.Conn) { b.connected() }),
 		nats.ReconnectHandler(func(*nats.Conn) { b.connected() }),
