@@ -167,7 +167,9 @@ func (c *coordination) send(tick, low bool) {
 	if c.settle() { // until then the file says what this process may still need
 		c.keepLeases()
 	}
-	_ = c.bus.Report(r) // one that is lost is followed by the next
+	if c.bus.Report(r) != nil { // one that is lost is followed by the next
+		c.lastStats = 0 // which says at once where this node is
+	}
 }
 
 func (c *coordination) report(state string) wire.Report {

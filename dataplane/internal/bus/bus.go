@@ -34,7 +34,7 @@ const (
 )
 
 // Options are what a Bus connects with and tells. The functions are called from
-// the library's goroutines, each at most once at a time, and must return soon.
+// several goroutines, all but Trouble at most once at a time, and must return soon.
 type Options struct {
 	URL    string // one or several, separated by commas
 	Node   string // id, which is the user name
@@ -127,7 +127,11 @@ func (b *Bus) natsOptions() []nats.Option {
 		nats.ConnectHandler(func(*nats.Conn) { b.connected() }),
 		nats.ReconnectHandler(func(*nats.Conn) { b.connected() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { o.Connection(false, reason(err)) }),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { o.Trouble("cannot connect to NATS", plain(err)) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if !errors.Is(err, errTooEarly) {
+				o.Trouble("cannot connect to NATS", plain(err))
+			}
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { o.Trouble("NATS reported an error", plain(err)) }),
 	}
 	if o.Secret != "" {

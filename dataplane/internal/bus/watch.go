@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,6 +24,7 @@ func (b *Bus) follow(ctx context.Context, bucket, keys string, each func(jetstre
 		b.mu.Unlock()
 		w, err := b.watch(ctx, bucket, keys)
 		if err != nil {
+			b.explain()
 			select {
 			case <-ctx.Done():
 			case <-renewed:
@@ -32,6 +34,14 @@ func (b *Bus) follow(ctx context.Context, bucket, keys string, each func(jetstre
 		}
 		drain(ctx, w, renewed, each)
 		_ = w.Stop()
+	}
+}
+
+// explain tells that the server does not let this node in: the library keeps that
+// to itself until it was let in once.
+func (b *Bus) explain() {
+	if err := b.nc.LastError(); errors.Is(err, nats.ErrAuthorization) && !b.nc.IsConnected() {
+		b.options.Trouble("cannot connect to NATS", plain(err))
 	}
 }
 
