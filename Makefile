@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-MODULES := shared dataplane controlplane loadtest
+MODULES := shared dataplane controlplane loadtest deploy
 BIN := bin
 export GOFLAGS += -trimpath
 

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -82,6 +83,9 @@ func Usage(fs *flag.FlagSet, w io.Writer, about string, actions ...string) {
 	})
 }
 
+// release is the version that a build was given, by -ldflags -X; empty = none.
+var release string
+
 // Version is what --version prints: the version of the build, the commit if the
 // build knows it, and the Go version.
 func Version() string {
@@ -89,14 +93,11 @@ func Version() string {
 	if !ok {
 		return "unknown"
 	}
-	return version(info)
+	return version(info, release)
 }
 
-func version(info *debug.BuildInfo) string {
-	words := []string{info.Main.Version}
-	if words[0] == "" {
-		words[0] = "(devel)"
-	}
+func version(info *debug.BuildInfo, release string) string {
+	words := []string{cmp.Or(release, info.Main.Version, "(devel)")}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
 			words = append(words, s.Value[:12])

@@ -143,9 +143,12 @@ func TestVersion(t *testing.T) {
 		"v1.2.3 go1.26.0":              {GoVersion: "go1.26.0", Main: debug.Module{Version: "v1.2.3"}},
 		"(devel) go1.26.0":             {GoVersion: "go1.26.0"},
 	} {
-		if got := version(&info); got != want {
+		if got := version(&info, ""); got != want {
 			t.Errorf("version = %q, want %q", got, want)
 		}
+	}
+	if got := version(&debug.BuildInfo{GoVersion: "go1.26.0", Main: debug.Module{Version: "v1.2.3"}}, "2.0"); got != "2.0 go1.26.0" {
+		t.Errorf("a release: %q", got)
 	}
 }
 
