@@ -4,7 +4,7 @@ MODULES := shared dataplane controlplane loadtest deploy
 BIN := bin
 export GOFLAGS += -trimpath
 
-.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short clean
+.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short clean rollout docker-test
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,14 @@ accuracy-short: build ## the same in a minute: 3 nodes, a few loads and faults
 lint: ## golangci-lint, if it is installed
 	@command -v golangci-lint >/dev/null || { echo "SKIP: golangci-lint is not installed (go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest)"; exit 0; }; \
 	for m in $(MODULES); do echo "lint $$m"; (cd $$m && golangci-lint run --config ../.golangci.yml ./...) || exit 1; done
+
+rollout: ## replace the nodes one after the other, without losing a request
+	@deploy/rollout.sh
+
+# COMPOSE_FILE and the images' names are the test's own; it cleans up.
+docker-test: ## the whole stack in a real Docker engine, under load
+	go vet -tags docker ./loadtest/docker
+	go test -count=1 -tags docker -timeout 30m -v ./loadtest/docker
 
 clean: ## remove what make built
 	rm -rf $(BIN)
