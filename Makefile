@@ -4,7 +4,7 @@ MODULES := shared dataplane controlplane loadtest deploy
 BIN := bin
 export GOFLAGS += -trimpath
 
-.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short clean rollout docker-test
+.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short clean rollout docker-test manifests monitoring
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,13 @@ lint: ## golangci-lint, if it is installed
 
 rollout: ## replace the nodes one after the other, without losing a request
 	@deploy/rollout.sh
+
+manifests: ## build the Kubernetes overlays and decode them strictly, offline
+	GOWORK=off go -C deploy/k8s/check vet ./... && GOWORK=off go -C deploy/k8s/check test -count=1 ./...
+
+monitoring: ## a real Prometheus asks every query of dashboard and alerts under load
+	go vet -tags prometheus ./loadtest/monitoring
+	go test -count=1 -tags prometheus ./loadtest/monitoring
 
 # COMPOSE_FILE and the images' names are the test's own; it cleans up.
 docker-test: ## the whole stack in a real Docker engine, under load

@@ -106,7 +106,9 @@ func (s *stack) try(name string, args ...string) string {
 }
 
 // nodes are the ids of the node containers, oldest first.
-func (s *stack) nodes() []string { return strings.Fields(s.try("docker-compose", "ps", "-q", "api-proxy")) }
+func (s *stack) nodes() []string {
+	return strings.Fields(s.try("docker-compose", "ps", "-q", "api-proxy"))
+}
 
 func (s *stack) scale(n int) {
 	s.t.Helper()
