@@ -56,7 +56,7 @@ func (n *Node) apply(doc *config.Document, warnings []config.Problem, origin pub
 		return err
 	}
 	n.certificate.current.Store(cert)
-	for _, p := range append(warnings, keyProblems(doc, n.options.Lookup)...) {
+	for _, p := range append(warnings, environmentProblems(doc, n.options.Lookup)...) {
 		n.log.Warn("configuration", "path", p.Path, "problem", p.Message, "remedy", p.Remedy)
 	}
 	return nil
@@ -93,9 +93,22 @@ func Check(o Options) ([]config.Problem, error) {
 	if err != nil {
 		return warnings, err
 	}
-	warnings = append(warnings, keyProblems(doc, o.Lookup)...)
+	warnings = append(warnings, environmentProblems(doc, o.Lookup)...)
 	_, err = o.loadCertificate()
 	return warnings, err
+}
+
+// environmentProblems are what the environment lacks, and what it holds in vain.
+func environmentProblems(doc *config.Document, lookup func(string) (string, bool)) []config.Problem {
+	problems := keyProblems(doc, lookup)
+	if enabled, _ := lookup("REDIS_ENABLED"); strings.EqualFold(enabled, "true") || enabled == "1" {
+		problems = append(problems, config.Problem{
+			Path:    "REDIS_ENABLED",
+			Message: "Redis is not used: nodes share limits, breakers and the configuration over NATS JetStream, which is built into the control plane",
+			Remedy:  "set --nats-url if the nodes should be one proxy, and remove the variable",
+		})
+	}
+	return problems
 }
 
 // keyProblems are the keys that are missing or unusable here: their providers

@@ -168,3 +168,22 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// The predecessor's switch is accepted; what it did is done otherwise.
+func TestRedisIsAcceptedWithAWarning(t *testing.T) {
+	for value, want := range map[string]int{"true": 1, "1": 1, "false": 0, "": 0} {
+		o := DefaultOptions()
+		o.Source = func() (*config.Document, []config.Problem, string, error) {
+			doc, _, err := config.Parse([]byte("rate_limit: {}\nproviders: {up: {upstream: \"http://127.0.0.1:1\", auth: {type: none}}}\n"))
+			return doc, nil, "test", err
+		}
+		o.Lookup = func(name string) (string, bool) { return value, name == "REDIS_ENABLED" }
+		warnings, err := Check(o)
+		if err != nil || len(warnings) != want {
+			t.Errorf("REDIS_ENABLED=%s: %v, %v", value, warnings, err)
+		}
+		if want == 1 && !strings.Contains(warnings[0].Error(), "JetStream") {
+			t.Errorf("the warning is %v", warnings[0])
+		}
+	}
+}
