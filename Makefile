@@ -4,10 +4,10 @@ MODULES := shared dataplane controlplane loadtest deploy
 BIN := bin
 export GOFLAGS += -trimpath
 
-.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short clean rollout docker-test manifests monitoring
+.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short clean rollout docker-test manifests monitoring load
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9\/-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build all programs into bin/
 	@mkdir -p $(BIN)
@@ -84,6 +84,12 @@ manifests: ## build the Kubernetes overlays and decode them strictly, offline
 monitoring: ## a real Prometheus asks every query of dashboard and alerts under load
 	go vet -tags prometheus ./loadtest/monitoring
 	go test -count=1 -tags prometheus ./loadtest/monitoring
+
+bin/k6: ## build k6 into bin/
+	GOWORK=off GOBIN=$(CURDIR)/$(BIN) go install go.k6.io/k6@v1.8.1
+
+load: build bin/k6 ## smoke and load with k6 against an all-in-one of its own
+	@loadtest/k6/run.sh smoke load
 
 # COMPOSE_FILE and the images' names are the test's own; it cleans up.
 docker-test: ## the whole stack in a real Docker engine, under load
