@@ -122,10 +122,10 @@ export function summary(name) {
     for (const [metric, value] of Object.entries(m)) {
       for (const [expr, t] of Object.entries(value.thresholds || {})) lines.push([t.ok ? 'pass' : 'FAIL', metric + ' ' + expr]);
     }
-    const table = '\n' + name + '\n' + lines.map(([a, b]) => '  ' + a.padEnd(22) + b).join('\n') + '\n';
+    const table = '\n' + name + '\n' + lines.map(([a, b]) => '  ' + a.padEnd(38) + b).join('\n') + '\n';
     const failed = [];
     (function walk(g) { g.checks.forEach((c) => c.fails && failed.push(c.name)); g.groups.forEach(walk); })(data.root_group);
-    const out = { stdout: table + failed.map((c) => '  failed check          ' + c + '\n').join('') };
+    const out = { stdout: table + failed.map((c) => '  failed check                          ' + c + '\n').join('') };
     out[(__ENV.OUT || '.') + '/' + name + '.json'] = JSON.stringify(data, null, 1);
     return out;
   };
