@@ -4,7 +4,7 @@ MODULES := shared dataplane controlplane loadtest deploy
 BIN := bin
 export GOFLAGS += -trimpath
 
-.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short clean rollout docker-test manifests monitoring load
+.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short clean rollout docker-test manifests monitoring load backup
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9\/-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ test: skips check unit race fuzz ## everything that needs no Docker; says what i
 	@$(MAKE) --no-print-directory skips
 
 skips: ## what this machine lacks, and which tests are left out for it
-	@for tool in jq promtool logrotate gcc chromium nats-server; do \
+	@for tool in jq promtool logrotate gcc chromium nats-server nginx; do \
 		command -v $$tool >/dev/null || echo "SKIP: $$tool is not installed; the tests that need it are left out"; done
 	@[ "$$(id -u)" = 0 ] || echo "SKIP: not root; the tests with a full disk are left out"
 
@@ -90,6 +90,9 @@ bin/k6: ## build k6 into bin/
 
 load: build bin/k6 ## smoke and load with k6 against an all-in-one of its own
 	@loadtest/k6/run.sh smoke load
+
+backup: ## configuration, secrets and data into backups/
+	@deploy/backup.sh
 
 # COMPOSE_FILE and the images' names are the test's own; it cleans up.
 docker-test: ## the whole stack in a real Docker engine, under load

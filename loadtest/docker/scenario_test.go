@@ -4,6 +4,8 @@ package docker
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -41,6 +43,9 @@ func TestScenario(t *testing.T) {
 	stage("stop a node", (*stack).stopNode)
 	stage("stop and restart the control plane", (*stack).stopControl)
 	stage("rollout", (*stack).rollout)
+	if os.Getenv("CLUSTER") != "no" {
+		stage("limits hold", (*stack).limitsHold)
+	}
 	stage("two clients, two buckets", (*stack).twoClients)
 	stage("redis", (*stack).redis)
 	stage("down", (*stack).down)
@@ -159,6 +164,52 @@ func (s *stack) rollout() {
 		}
 	}
 	s.answering(3)
+}
+
+// limitsHold: one limit for all nodes, changed at run time, judged by what
+// arrived at the provider while nodes come, go, and lose the control plane.
+func (s *stack) limitsHold() {
+	const limit, burst = 50, 60
+	s.put("/api/v1/limits/per_provider/coingecko?wait=10s", fmt.Sprintf(`{"rate":%d,"burst":%d}`, limit, burst))
+	_, _ = http.Post("http://"+s.fake+"/_control/reset", "", nil)
+	l := startLoad(s.t, s.proxy)
+	s.scale(4)
+	s.answering(4)
+	s.compose("restart", "control-plane")
+	s.eventually("the control plane is back", func() bool { code, _ := get("http://" + s.control + "/ready"); return code == 200 })
+	s.scale(3)
+	s.answering(3)
+	l.end(0)
+	arrived, seconds := s.arrivals("coingecko"), s.spread("coingecko")
+	allowed := float64(limit)*(seconds+0.2) + burst // the way to the provider: at most 0.2 s
+	s.t.Logf("limit %d/s, burst %d: %d arrived within %.1f s, at most %.0f may", limit, burst, arrived, seconds, allowed)
+	if float64(arrived) > allowed || float64(arrived) < 0.7*limit*seconds {
+		s.t.Errorf("%d arrived, want at most %.0f and not much less", arrived, allowed)
+	}
+	if l.limited.Load() == 0 {
+		s.t.Error("nothing was refused; the limit was not tried")
+	}
+}
+
+// put is a change over the API; it must be published.
+func (s *stack) put(path, body string) {
+	s.t.Helper()
+	token := strings.TrimSpace(s.compose("exec", "-T", "control-plane", "ops", "print", "/secrets/admin-token"))
+	req, err := http.NewRequest(http.MethodPut, "http://"+s.control+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(resp.Body)
+	s.t.Logf("PUT %s %s: %s %s", path, body, resp.Status, answer)
+	if resp.StatusCode != http.StatusOK {
+		s.t.Fatal("the change was not published")
+	}
 }
 
 // twoClients: behind the balancer a client has its own bucket, and cannot say

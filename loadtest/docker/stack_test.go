@@ -161,15 +161,29 @@ func (s *stack) answering(n int) {
 	})
 }
 
-// arrivals is what the oracle counted.
-func (s *stack) arrivals(provider string) (n int64) {
+// ledger is what the oracle counted.
+type ledger struct {
+	Arrivals int64
+	FirstNS  int64 `json:"first_ns"`
+	LastNS   int64 `json:"last_ns"`
+}
+
+func (s *stack) ledger(provider string) ledger {
 	s.t.Helper()
 	_, body := get("http://" + s.fake + "/_control/stats")
-	var stats map[string]struct{ Arrivals int64 }
+	var stats map[string]ledger
 	if err := json.Unmarshal([]byte(body), &stats); err != nil {
 		s.t.Fatalf("%v: %s", err, body)
 	}
-	return stats[provider].Arrivals
+	return stats[provider]
+}
+
+func (s *stack) arrivals(provider string) int64 { return s.ledger(provider).Arrivals }
+
+// spread is the time from the first arrival to the last, in seconds.
+func (s *stack) spread(provider string) float64 {
+	l := s.ledger(provider)
+	return float64(l.LastNS-l.FirstNS) / 1e9
 }
 
 func (s *stack) write(name, text string) {
