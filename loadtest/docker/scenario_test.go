@@ -3,12 +3,14 @@
 package docker
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +50,10 @@ func TestScenario(t *testing.T) {
 	}
 	stage("two clients, two buckets", (*stack).twoClients)
 	stage("redis", (*stack).redis)
+	if os.Getenv("CLUSTER") != "no" {
+		stage("backup, destroy, restore", (*stack).backup)
+	}
+	stage("HTTPS and HTTP/2 at the balancer", (*stack).https)
 	stage("down", (*stack).down)
 }
 
@@ -259,6 +265,51 @@ func (s *stack) redis() {
 	if !strings.Contains(string(out), "REDIS_ENABLED") || !strings.Contains(string(out), "configuration ok") {
 		s.t.Errorf("REDIS_ENABLED=true: %s", out)
 	}
+}
+
+// backup: what was published over the API, the secrets and the files survive the
+// loss of every volume.
+func (s *stack) backup() {
+	s.put("/api/v1/limits/per_provider/alchemy?wait=10s", `{"rate":123,"burst":456}`)
+	print := []string{"exec", "-T", "control-plane", "ops", "print", "/secrets/admin-token"}
+	token, config := s.compose(print...), s.read("deploy/config/demo.yaml")
+	s.run("make", "backup")
+	files, err := filepath.Glob(filepath.Join(s.dir, "backups", "*.tar.gz"))
+	if err != nil || len(files) != 1 {
+		s.t.Fatalf("%v, %v", files, err)
+	}
+	s.compose("--profile", "redis", "down", "-v")
+	s.run("rm", "-r", "deploy/config", ".env")
+	s.write(".env", "") // compose wants one even to stop
+	s.run("deploy/restore.sh", files[0])
+	s.eventually("the published limit is back", func() bool {
+		code, body := get("http://" + s.control + "/api/v1/limits")
+		return code == 200 && strings.Contains(strings.ReplaceAll(body, " ", ""), `"rate":123,"burst":456`)
+	})
+	if s.compose(print...) != token || s.read("deploy/config/demo.yaml") != config {
+		s.t.Error("the token or the configuration is another one")
+	}
+	s.answering(1)
+	s.eventually("a node runs it", func() bool { code, _ := get("http://" + s.proxy + "/coingecko/test"); return code == 200 })
+}
+
+// https adds a certificate to the balancer.
+func (s *stack) https() {
+	port := freePort(s.t)
+	s.run("mkdir", "-p", "certs")
+	s.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout", "certs/tls.key", "-out", "certs/tls.crt")
+	s.run("chmod", "644", "certs/tls.key")
+	s.env = append(s.env, "PROXY_PORT_TLS="+port, "COMPOSE_FILE=docker-compose.yml:deploy/compose.demo.yml:deploy/compose.tls.yml")
+	s.compose("up", "-d", "--no-deps", "nginx-lb")
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	s.eventually("HTTP/2 over TLS", func() bool {
+		resp, err := client.Get("https://127.0.0.1:" + port + "/coingecko/test")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == 200 && resp.ProtoMajor == 2 && resp.Header.Get("X-Provider") == "coingecko"
+	})
 }
 
 func (s *stack) down() {
