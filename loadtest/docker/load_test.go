@@ -25,8 +25,9 @@ type load struct {
 	wg   sync.WaitGroup
 
 	sent, posts, ok, limited, lost atomic.Int64
+	limitedPosts                   atomic.Int64
 	mu                             sync.Mutex
-	first                          []string // the first losses
+	first, refusals                []string // the first losses and 429s
 }
 
 const rate = 300 // requests a second
@@ -113,6 +114,10 @@ func (l *load) one(conn net.Conn, r *bufio.Reader, i int, once bool) (keep bool,
 		l.ok.Add(1)
 	case resp.StatusCode == http.StatusTooManyRequests:
 		l.limited.Add(1)
+		if method == http.MethodPost {
+			l.limitedPosts.Add(1)
+		}
+		l.note(&l.refusals, "%s: %s", method, strings.TrimSpace(string(body)))
 	default:
 		return false, fmt.Errorf("%s: %s %s", method, resp.Status, strings.TrimSpace(string(body)))
 	}
@@ -121,10 +126,15 @@ func (l *load) one(conn net.Conn, r *bufio.Reader, i int, once bool) (keep bool,
 
 func (l *load) lose(format string, args ...any) {
 	l.lost.Add(1)
+	l.note(&l.first, format, args...)
+}
+
+// note keeps the first few.
+func (l *load) note(list *[]string, format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.first) < 10 {
-		l.first = append(l.first, time.Now().UTC().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+	if len(*list) < 8 {
+		*list = append(*list, time.Now().UTC().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 	}
 }
 
@@ -135,6 +145,9 @@ func (l *load) end(atLeast int64) {
 	close(l.stop)
 	l.wg.Wait()
 	l.t.Logf("%d requests at %d/s (%d POST): %d answered 200, %d answered 429, %d lost", l.sent.Load(), rate, l.posts.Load(), l.ok.Load(), l.limited.Load(), l.lost.Load())
+	if l.limited.Load() > 0 {
+		l.t.Logf("the first 429:\n%s", strings.Join(l.refusals, "\n"))
+	}
 	if l.lost.Load() > 0 {
 		l.t.Errorf("%d of %d requests were lost:\n%s", l.lost.Load(), l.sent.Load(), strings.Join(l.first, "\n"))
 	}

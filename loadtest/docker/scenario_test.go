@@ -159,8 +159,8 @@ func (s *stack) rollout() {
 		<-time.After(100 * time.Millisecond)
 	}
 	l.end(6000)
-	if arrived := s.arrivals("alchemy") - before; arrived != l.posts.Load()-l.limited.Load() {
-		s.t.Errorf("%d POSTs were sent, %d requests answered 429, %d POSTs arrived at the provider", l.posts.Load(), l.limited.Load(), arrived)
+	if arrived := s.arrivals("alchemy") - before; arrived != l.posts.Load()-l.limitedPosts.Load() {
+		s.t.Errorf("%d POSTs were sent, %d of them answered 429, %d arrived at the provider", l.posts.Load(), l.limitedPosts.Load(), arrived)
 	}
 	for _, node := range s.nodes() {
 		for _, gone := range old {

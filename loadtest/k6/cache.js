@@ -1,19 +1,20 @@
-// Repeated GETs: most are answered from memory, and do not reach the provider.
-import { Gauge } from 'k6/metrics';
+// Repeated GETs: each of the PATHS reaches the provider once for each node (HOLDERS)
+// and cache_ttl; the other answers are from memory.
+import { Counter, Gauge } from 'k6/metrics';
 import { get, arrival, reset, arrivals, percentiles, summary } from './lib.js';
 
-const saved = new Gauge('our_percent_answered_from_the_cache');
-const paths = Number(__ENV.PATHS || 50);
+const hits = new Counter('our_hits'), arrived = new Gauge('our_arrivals_at_the_provider');
+const paths = Number(__ENV.PATHS || 50), holders = Number(__ENV.HOLDERS || 3);
 
 export const options = {
   scenarios: { cache: arrival(400, '20s') }, summaryTrendStats: percentiles,
-  thresholds: { http_req_failed: ['rate==0'], our_percent_answered_from_the_cache: ['value>90'], 'http_req_duration{name:coingecko}': ['p(95)<50'] },
+  thresholds: { http_req_failed: ['rate==0'], our_hits: ['count>0'], our_arrivals_at_the_provider: ['value<=' + 2 * paths * holders], 'http_req_duration{name:coingecko}': ['p(95)<50'] },
 };
 export const handleSummary = summary('cache');
 
-export function setup() { reset(); return { began: Date.now() }; }
-export default function () { get('/coingecko/test?n=' + Math.floor(Math.random() * paths), { tags: { name: 'coingecko' } }); }
-export function teardown(before) {
-  const sent = options.scenarios.cache.rate * ((Date.now() - before.began) / 1000);
-  saved.add(100 * (1 - arrivals('coingecko').arrivals / sent));
+export function setup() { reset(); }
+export default function () {
+  const res = get('/coingecko/test?n=' + Math.floor(Math.random() * paths), { tags: { name: 'coingecko' } });
+  if ((res.headers['Cache-Status'] || '').includes('; hit')) hits.add(1);
 }
+export function teardown() { arrived.add(arrivals('coingecko').arrivals); }
