@@ -97,7 +97,7 @@ type Forced struct {
 	State  string    `json:"state"`
 	Reason string    `json:"reason"`
 	Author string    `json:"author"`
-	Until  time.Time `json:"until"`
+	Until  time.Time `json:"until,omitzero"` // absent: until an operator ends it
 }
 
 // Latency sums up the last minute, in milliseconds.
