@@ -197,11 +197,15 @@ func (m *Machine) Report(now time.Time, n Node, e wire.Evidence) Effect {
 	} else if n.Nonce <= rec.Nonce {
 		return Effect{}
 	}
+	news := rec.heard.IsZero() || rec.evidence != e
 	rec.take(now, n, e)
 	if n.Epoch == m.epoch {
 		delete(m.missing, n.ID)
 	}
 	eff := m.adopt(now, e)
+	if m.state == wire.BreakerClosed && !news && eff.Write == nil {
+		return eff // most reports are like that; Tick sees what time brings
+	}
 	return m.act(now, eff)
 }
 

@@ -263,7 +263,7 @@ func (l *Leader) answer(now time.Time, n *node, t told, must bool) {
 		Nonce:       n.last.Nonce,
 		Epoch:       l.epoch,
 		Revision:    l.rollout.Newest(),
-		Nodes:       len(l.live()),
+		Nodes:       l.members.Present(),
 		Limits:      t.limits,
 		Verdicts:    t.verdicts,
 	}

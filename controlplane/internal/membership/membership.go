@@ -355,6 +355,16 @@ func (m *Members) List() []Node {
 	return all
 }
 
+// Present is how many nodes are not gone.
+func (m *Members) Present() (count int) {
+	for _, n := range m.nodes {
+		if n.State != status.Gone {
+			count++
+		}
+	}
+	return count
+}
+
 // Get is one node.
 func (m *Members) Get(id string) (Node, bool) {
 	if n := m.nodes[id]; n != nil {
