@@ -38,6 +38,7 @@ type Controller struct {
 	store   *configstore.Store
 	effects *effects
 	loop    atomic.Pointer[leader.Loop] // nil before Start
+	inbox   *inbox
 	api     *httpapi.Server
 	main    net.Listener
 
@@ -65,7 +66,7 @@ func New(o Options) (*Controller, error) {
 	if _, _, err := o.Source(); err != nil {
 		return nil, err
 	}
-	c := &Controller{options: o, incarnation: rand.Text(), hub: events.New(uint64(time.Now().UnixMilli())), failed: make(chan error, 3)}
+	c := &Controller{options: o, incarnation: rand.Text(), hub: events.New(uint64(time.Now().UnixMilli())), inbox: newInbox(), failed: make(chan error, 3)}
 	if err := c.certificate.load(&o); err != nil {
 		return nil, err
 	}

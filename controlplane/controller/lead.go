@@ -49,6 +49,7 @@ func (c *Controller) lead(ctx context.Context) error {
 	if err := c.broker.OnReport(c.report); err != nil {
 		return err
 	}
+	c.tasks.Go(c.read)
 	c.tasks.Go(c.renew)
 	c.log.Info("leading", "epoch", r.Epoch, "revision", current.Revision)
 	return nil
@@ -192,15 +193,28 @@ func (c *Controller) mend(repair func(context.Context) error) {
 	c.inForce(p)
 }
 
-// report hands a node's report to the leader.
+// report takes a node's report in.
 func (c *Controller) report(node string, data []byte) {
 	c.metrics.Reports.Inc()
-	r, err := wire.Decode[wire.Report](data)
-	if err != nil {
-		c.metrics.ReportsRefused.WithLabelValues("unreadable").Inc()
-		return
+	if c.inbox.put(node, data) {
+		c.metrics.ReportsOvertaken.Inc()
 	}
-	c.loop.Load().Offer(func(l *leader.Leader, now time.Time) { l.Report(now, node, r) })
+}
+
+// read hands reports to the leader, one after the other.
+func (c *Controller) read() {
+	for {
+		node, data, ok := c.inbox.take(c.running)
+		if !ok {
+			return
+		}
+		r, err := wire.Decode[wire.Report](data)
+		if err != nil {
+			c.metrics.ReportsRefused.WithLabelValues("unreadable").Inc()
+			continue
+		}
+		c.ask(func(l *leader.Leader, now time.Time) { l.Report(now, node, r) })
+	}
 }
 
 func configure(l *leader.Leader, now time.Time, p configstore.Published) {

@@ -17,15 +17,16 @@ const namespace = "api_proxy_control"
 type Metrics struct {
 	registry *prometheus.Registry
 
-	Reports         prometheus.Counter     // that nodes have sent
-	Answers         prometheus.Counter     // that nodes were sent
-	ReportsRefused  *prometheus.CounterVec // by reason: unreadable, foreign, duplicate_id
-	NATSRefused     *prometheus.CounterVec // by reason: login, permission
-	Publications    *prometheus.CounterVec // of configurations, by result: published, refused, failed
-	Transitions     *prometheus.CounterVec // of breakers, by provider and to
-	Events          *prometheus.CounterVec // by event
-	requests        *prometheus.CounterVec
-	requestDuration *prometheus.HistogramVec
+	Reports          prometheus.Counter     // that nodes have sent
+	Answers          prometheus.Counter     // that nodes were sent
+	ReportsOvertaken prometheus.Counter     // of the first, not read because a newer one was there
+	ReportsRefused   *prometheus.CounterVec // by reason: unreadable, foreign, duplicate_id
+	NATSRefused      *prometheus.CounterVec // by reason: login, permission
+	Publications     *prometheus.CounterVec // of configurations, by result: published, refused, failed
+	Transitions      *prometheus.CounterVec // of breakers, by provider and to
+	Events           *prometheus.CounterVec // by event
+	requests         *prometheus.CounterVec
+	requestDuration  *prometheus.HistogramVec
 }
 
 // State is what a scrape finds.
@@ -61,6 +62,7 @@ func New(version string, state func() State) *Metrics {
 	}
 	m.Reports = counter("reports_total", "Reports that nodes have sent.")
 	m.Answers = counter("answers_total", "Answers that nodes were sent.")
+	m.ReportsOvertaken = counter("reports_overtaken_total", "Reports that were not read because a newer one of the same node was there already; many of them: the controller is short of processor time.")
 	m.ReportsRefused = vector("reports_refused_total", "Reports that were not believed, by reason.", "reason")
 	m.NATSRefused = vector("nats_refused_total", "Log-ins and publications that NATS refused, by reason.", "reason")
 	m.Publications = vector("config_publications_total", "Attempts to publish a configuration, by result.", "result")
