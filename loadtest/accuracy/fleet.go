@@ -125,7 +125,11 @@ func (n *fleetNode) report(urgent bool, state string, stats bool) {
 		r.Stats = &wire.Stats{Version: "fleet", Mode: status.Leased}
 	}
 	_ = n.conn.Publish(wire.ReportSubject(n.id), wire.Encode(r))
+	time.Sleep(reportGap)
 }
+
+// reportGap is the least time between two reports, as a node has it.
+const reportGap = 2 * time.Millisecond
 
 // run reports every tick and when a lease runs low, and takes requests in between:
 // in each 5 ms as many as came by then.
