@@ -99,6 +99,7 @@ func (l *Leader) MemberStored(now time.Time, m wire.Member) {
 		for _, b := range l.limits {
 			b.Dead(l.clock(now), who)
 		}
+		l.effects.Renew() // what is due is free once the lead is confirmed
 	}
 }
 
