@@ -15,15 +15,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-// One goroutine of fasthttp looks after the idle connections of each client until
-// it finds none, and one formats the date for the whole process.
+// Goroutines of fasthttp look after names, the date and each client's idle
+// connections, of which the last end some time after those.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"),
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"))
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*TCPDialer).tcpAddrsClean"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
 }
 
 // A cluster of processes admits not one token too many, whatever is done to it,

@@ -310,6 +310,7 @@ func (c *cluster) stop() {
 			p.kill()
 		}
 	}
+	http.DefaultClient.CloseIdleConnections()
 	c.provider.Close()
 	_ = os.RemoveAll(c.dir)
 }

@@ -139,7 +139,22 @@ func (b *balancer) add(p *process) {
 func (b *balancer) remove(p *process) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.clients = slices.DeleteFunc(b.clients, func(c *client) bool { return c.process == p })
+	b.clients = slices.DeleteFunc(b.clients, func(c *client) bool {
+		if c.process != p {
+			return false
+		}
+		c.http.CloseIdleConnections()
+		return true
+	})
+}
+
+// close ends the connections to all nodes.
+func (b *balancer) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.clients {
+		c.http.CloseIdleConnections()
+	}
 }
 
 // choose gives the load the nodes there are now.

@@ -87,6 +87,7 @@ func (c *cluster) newRun(load string, demand float64, length time.Duration) *run
 
 // measure does it.
 func (r *run) measure(ctx context.Context) (row Row, err error) {
+	defer r.balancer.close()
 	r.cluster.provider.Reset()
 	r.begin = time.Now()
 	r.limits = []limitAt{{r.limit, 0}}
@@ -110,7 +111,7 @@ func (r *run) measure(ctx context.Context) (row Row, err error) {
 	return row, nil
 }
 
-// nodes is how many the run begins with.
+// happen does the steps in time.
 func (r *run) happen(ctx context.Context) error {
 	for _, s := range r.steps {
 		pause(ctx, s.at-time.Since(r.begin))
