@@ -46,7 +46,7 @@ var Parts = []string{"loads", "static", "gossip", "faults", "fleet"}
 // Full is everything: about eleven minutes.
 func Full() Options {
 	return Options{Bin: "bin", Parts: Parts, Nodes: []int{3, 10}, Loads: Loads, Demands: []float64{0.5, 1, 2, 10},
-		Limit: Limit{300, 600}, Length: 12 * time.Second, Static: 4 * time.Second, FleetTime: 10 * time.Second, Progress: io.Discard}
+		Limit: Limit{300, 600}, Length: 12 * time.Second, Static: 3 * time.Second, FleetTime: 10 * time.Second, Progress: io.Discard}
 }
 
 // Shortest is a run of half a minute: three nodes, a few loads and faults.
@@ -206,7 +206,7 @@ func (o Options) faults(ctx context.Context, add func(Row)) error {
 				for _, kind := range []sim.Kind{sim.Static, sim.Gossip} {
 					c := s.Config()
 					c.Kind = kind
-					add(simulated(c, Row{Part: "faults", Name: f.Name, Limit: faultLimit}))
+					add(simulated(c, Row{Part: "faults", Name: s.Name, Limit: faultLimit}))
 				}
 			}
 		}
