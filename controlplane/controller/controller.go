@@ -42,13 +42,14 @@ type Controller struct {
 	api     *httpapi.Server
 	main    net.Listener
 
-	orders  sync.Mutex // operators' orders to breakers, one at a time
-	raising atomic.Bool
-	lock    *broker.Lock
-	running context.Context
-	retire  context.CancelFunc
-	tasks   sync.WaitGroup
-	failed  chan error
+	refusals refusals
+	orders   sync.Mutex // operators' orders to breakers, one at a time
+	raising  atomic.Bool
+	lock     *broker.Lock
+	running  context.Context
+	retire   context.CancelFunc
+	tasks    sync.WaitGroup
+	failed   chan error
 
 	stopOnce sync.Once
 	stopErr  error
@@ -265,7 +266,9 @@ func (c *Controller) natsRefused(r broker.Refused) {
 		reason = "login"
 	}
 	c.metrics.NATSRefused.WithLabelValues(reason).Inc()
-	c.log.Warn("NATS refused a client", "kind", r.Kind, "node", r.Node, "subject", r.Subject)
+	if skipped, tell := c.refusals.tell(r.Kind+" "+r.Node, time.Now()); tell {
+		c.log.Warn("NATS refused a client", "kind", r.Kind, "node", r.Node, "subject", r.Subject, "not_told_before", skipped)
+	}
 }
 
 func (c *Controller) natsState(connected bool) {
