@@ -322,6 +322,16 @@ func (c *client) burst(n int, url string) map[int]int {
 	return count
 }
 
+// log is what a node or the controller has logged.
+func (b *bench) log(who, file string) string {
+	b.t.Helper()
+	text, err := os.ReadFile(filepath.Join(b.dir, who, file))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(text)
+}
+
 // forget removes all that the controller, which has been stopped, has on disk.
 func (b *bench) forget(t testing.TB) {
 	t.Helper()
