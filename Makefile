@@ -4,10 +4,10 @@ MODULES := shared dataplane controlplane loadtest deploy
 BIN := bin
 export GOFLAGS += -trimpath
 
-.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short clean rollout docker-test manifests monitoring load backup
+.PHONY: help build run test skips check race unit standalone tidy lint fuzz bench sim accuracy accuracy-short bench-cluster long clean rollout docker-test manifests monitoring load backup
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9\/-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9\/-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build all programs into bin/
 	@mkdir -p $(BIN)
@@ -70,6 +70,13 @@ accuracy: build ## how exactly real clusters of 3 and 10 nodes keep their limits
 
 accuracy-short: build ## the same in a minute: 3 nodes, a few loads and faults
 	$(BIN)/accuracy --bin $(BIN) --short $(ACCURACY)
+
+bench-cluster: ## how soon a change and an open breaker are everywhere, 300 times on ten nodes; needs an idle machine
+	@uptime
+	go test -run '^$$' -bench . -benchtime 300x ./loadtest/clustertest
+
+long: ## the tests of outages of NATS and kills of the controller at full length: 20 s, 20 times
+	APIPROXY_LONG=1 go test -count=1 -run 'Outages|Frozen|Kills' -v ./loadtest/clustertest
 
 lint: ## golangci-lint, if it is installed
 	@command -v golangci-lint >/dev/null || { echo "SKIP: golangci-lint is not installed (go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest)"; exit 0; }; \

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"apiproxy.internal/controlplane/statusview"
+	"apiproxy.internal/loadtest/process"
 	"apiproxy.internal/shared/status"
 )
 
@@ -27,6 +28,7 @@ func TestMain(m *testing.M) {
 	if chromium != nil {
 		chromium.Stop()
 	}
+	process.Clean()
 	os.Exit(code)
 }
 
