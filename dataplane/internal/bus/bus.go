@@ -194,7 +194,9 @@ func (b *Bus) Fetch(ctx context.Context) error {
 func (b *Bus) Close() {
 	b.stop()
 	b.watches.Wait()
-	_ = b.nc.FlushTimeout(writeTimeout)
+	if b.nc.IsConnected() { // else it would wait for a connection
+		_ = b.nc.FlushTimeout(writeTimeout)
+	}
 	b.nc.Close()
 }
 
