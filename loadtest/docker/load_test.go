@@ -19,10 +19,11 @@ import (
 // the answers do. Half of them are POSTs; a third of the connections are used
 // once, the others are kept for as long as the balancer keeps them.
 type load struct {
-	t    *testing.T
-	addr string
-	stop chan struct{}
-	wg   sync.WaitGroup
+	t     *testing.T
+	addr  string
+	began int64
+	stop  chan struct{}
+	wg    sync.WaitGroup
 
 	sent, posts, ok, limited, lost atomic.Int64
 	limitedPosts                   atomic.Int64
@@ -33,7 +34,7 @@ type load struct {
 const rate = 300 // requests a second
 
 func startLoad(t *testing.T, addr string) *load {
-	l := &load{t: t, addr: addr, stop: make(chan struct{})}
+	l := &load{t: t, addr: addr, began: time.Now().UnixNano(), stop: make(chan struct{})}
 	ticks := make(chan int, 4*rate)
 	for w := range 48 {
 		l.wg.Go(func() { l.work(w, ticks) })
@@ -89,7 +90,8 @@ func (l *load) one(conn net.Conn, r *bufio.Reader, i int, once bool) (keep bool,
 	if once {
 		head = "Connection: close\r\n"
 	}
-	text := fmt.Sprintf("GET /coingecko/test?n=%d HTTP/1.1\r\nHost: %s\r\n%s\r\n", i, l.addr, head)
+	// No two GETs are the same: none is answered from a cache.
+	text := fmt.Sprintf("GET /coingecko/test?n=%d.%d HTTP/1.1\r\nHost: %s\r\n%s\r\n", l.began, i, l.addr, head)
 	method := http.MethodGet
 	if i%2 == 0 {
 		l.posts.Add(1)
