@@ -149,15 +149,11 @@ func TestOneControllerPerDirectory(t *testing.T) {
 // node's revision.
 func TestRaise(t *testing.T) {
 	c := startController(t, options(t, t.TempDir()))
-	if err := c.raise(t.Context(), 50); err != nil {
-		t.Fatal(err)
-	}
+	c.mend(func(ctx context.Context) error { return c.raise(ctx, 50) })
 	if got := c.Status().Config.Revision; got != 51 {
 		t.Errorf("revision %d, want 51", got)
 	}
-	if err := c.raise(t.Context(), 51); err != nil {
-		t.Fatal(err)
-	}
+	c.mend(func(ctx context.Context) error { return c.raise(ctx, 51) })
 	if got := c.Status().Config.Revision; got != 51 {
 		t.Errorf("revision %d, although nothing is above it", got)
 	}

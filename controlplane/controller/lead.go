@@ -165,16 +165,18 @@ func (c *Controller) ahead(revision uint64) {
 	}
 	c.tasks.Go(func() {
 		defer c.raising.Store(false)
-		c.mend(func(ctx context.Context) error {
-			if p, err := c.store.Current(ctx); err != nil || p.Revision >= revision {
-				return err
-			}
-			c.log.Error("a node runs a revision that the store does not know; what is in force is published again above it", "revision", revision)
-			c.store.AtLeast(revision)
-			_, _, err := c.store.Raise(ctx, "a node ran a higher revision")
-			return err
-		})
+		c.mend(func(ctx context.Context) error { return c.raise(ctx, revision) })
 	})
+}
+
+func (c *Controller) raise(ctx context.Context, revision uint64) error {
+	if p, err := c.store.Current(ctx); err != nil || p.Revision >= revision {
+		return err
+	}
+	c.log.Error("a node runs a revision that the store does not know; what is in force is published again above it", "revision", revision)
+	c.store.AtLeast(revision)
+	_, _, err := c.store.Raise(ctx, "a node ran a higher revision")
+	return err
 }
 
 // mend repairs the store and brings into force what came of it.

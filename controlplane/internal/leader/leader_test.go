@@ -21,16 +21,16 @@ type stage struct {
 	t   *testing.T
 	now time.Time
 
-	answers   map[string][]wire.Answer
-	breakers  map[string]wire.BreakerEntry
-	members   []wire.Member
-	dropped   []string // holds and members
-	probes    []membership.Probe
-	events    []string
-	refused   []string
-	overtaken []uint64
-	renewals  int
-	stores    bool // members are stored at once
+	answers  map[string][]wire.Answer
+	breakers map[string]wire.BreakerEntry
+	members  []wire.Member
+	dropped  []string // holds and members
+	probes   []membership.Probe
+	events   []string
+	refused  []string
+	ahead    []uint64
+	renewals int
+	stores   bool // members are stored at once
 }
 
 func (s *stage) Answer(node string, a wire.Answer) { s.answers[node] = append(s.answers[node], a) }
@@ -45,8 +45,8 @@ func (s *stage) Probe(p membership.Probe)  { s.probes = append(s.probes, p) }
 func (s *stage) Event(name string, data any) {
 	s.events = append(s.events, fmt.Sprintf("%s %+v", name, data))
 }
-func (s *stage) Refused(reason string)     { s.refused = append(s.refused, reason) }
-func (s *stage) Overtaken(revision uint64) { s.overtaken = append(s.overtaken, revision) }
+func (s *stage) Refused(reason string) { s.refused = append(s.refused, reason) }
+func (s *stage) Ahead(revision uint64) { s.ahead = append(s.ahead, revision) }
 
 const text = `
 rate_limit: {global: {rate: 1000, burst: 2000}, per_provider: {up: {rate: 100, burst: 200}}}
@@ -91,8 +91,8 @@ func (s *stage) pass(d time.Duration, do func()) {
 // settle does what the controller does with members and renewals.
 func (s *stage) settle() {
 	for _, m := range s.members {
-		if s.stores && m.State != status.Gone {
-			s.MemberStored(m.Node)
+		if s.stores {
+			s.MemberStored(s.now, m)
 		}
 	}
 	for ; s.renewals > 0; s.renewals-- {
@@ -197,6 +197,8 @@ func TestSilenceAndDeath(t *testing.T) {
 		t.Fatalf("probes %v", s.probes)
 	}
 	s.Probed(s.now, s.probes[len(s.probes)-1], membership.NobodyHome, "")
+	s.settle() // stored, and then free
+	s.now = s.now.Add(time.Millisecond)
 	s.Confirmed(s.now, s.now)
 	if !s.happened("node_left", "connection refused") {
 		t.Error(s.events)
@@ -282,12 +284,12 @@ func TestDeafLeader(t *testing.T) {
 	if got := s.state("a"); got != status.Live {
 		t.Errorf("after a pause: %s", got)
 	}
-	s.Hear(s.now, false)
+	s.Connected(s.now, false)
 	s.pass(20*time.Second, nil)
 	if got := s.state("a"); got != status.Live {
 		t.Errorf("unheard: %s", got)
 	}
-	s.Hear(s.now, true)
+	s.Connected(s.now, true)
 	s.pass(time.Second, nil)
 	if got := s.state("a"); got != status.Live {
 		t.Errorf("heard again, a second later: %s", got)
@@ -417,20 +419,20 @@ func TestConfirm(t *testing.T) {
 }
 
 // A revision that only a node has is above ours: the store has lost something.
-func TestOvertaken(t *testing.T) {
+func TestAhead(t *testing.T) {
 	s := lead(t, Restored{})
 	s.pass(2*time.Second, func() { s.report("a", "1", nil) })
-	if len(s.overtaken) != 0 {
-		t.Error(s.overtaken)
+	if len(s.ahead) != 0 {
+		t.Error(s.ahead)
 	}
 	s.pass(2*time.Second, func() { s.report("a", "1", func(r *wire.Report) { r.Revision = 50 }) })
-	if len(s.overtaken) == 0 || s.overtaken[0] != 50 {
-		t.Error(s.overtaken)
+	if len(s.ahead) == 0 || s.ahead[0] != 50 {
+		t.Error(s.ahead)
 	}
-	n := len(s.overtaken)
+	n := len(s.ahead)
 	s.Configure(s.now, document(t), status.Config{Revision: 51})
 	s.pass(2*time.Second, nil)
-	if len(s.overtaken) != n {
+	if len(s.ahead) != n {
 		t.Error("told again of what is past")
 	}
 	s.Configure(s.now, document(t), status.Config{Revision: 50})
