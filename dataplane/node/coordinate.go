@@ -315,6 +315,26 @@ func (n *Node) mode() string {
 	return mode
 }
 
+// leasePatience is how long a node that has just started is not ready because it
+// has no share of the limits yet: mostly the controller gives it one within a few
+// reports. Without a controller the node serves what it can.
+const leasePatience = 700 * time.Millisecond
+
+// expectsLeases reports whether requests would be refused only because the node is
+// so young.
+func (n *Node) expectsLeases() bool {
+	c := n.cluster.Load()
+	if c == nil || n.clock() >= int64(leasePatience) {
+		return false
+	}
+	for _, l := range c.leases.Status() {
+		if l.Mode != lease.Leased || l.Have.Room == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // advertised is where the controller can ask for this node's health.
 func (n *Node) advertised() string {
 	if n.options.Advertise != "" {

@@ -114,17 +114,25 @@ func (n *Node) serveHealth(ctx *fasthttp.RequestCtx) {
 	serveJSON(ctx, health{"ok", n.id, n.incarnation, n.options.Version})
 }
 
+// Unready says why a balancer should not send requests; empty if it may.
+func (n *Node) Unready() string {
+	switch {
+	case n.draining.Load():
+		return "draining"
+	case n.snapshot() == nil:
+		return "waiting for a configuration from the controller"
+	case n.expectsLeases():
+		return "waiting for a share of the limits"
+	}
+	return ""
+}
+
 // serveReady says whether a balancer may send requests.
 func (n *Node) serveReady(ctx *fasthttp.RequestCtx) {
 	state := health{"ready", n.id, n.incarnation, n.options.Version}
-	switch {
-	case n.draining.Load():
-		state.Status = "draining"
-	case n.snapshot() == nil:
-		state.Status = "waiting for a configuration from the controller"
-	}
-	if state.Status != "ready" {
+	if why := n.Unready(); why != "" {
 		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+		state.Status = why
 	}
 	serveJSON(ctx, state)
 }

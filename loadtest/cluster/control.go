@@ -99,7 +99,7 @@ func (c *Cluster) ControlURL() string { return "http://" + reachable(c.Controlle
 func (c *Cluster) WaitConverged(ctx context.Context, nodes int) error {
 	for {
 		doc := c.Controller.Status()
-		if n := converged(doc); n == nodes && n == len(doc.Nodes)-gone(doc) {
+		if n := c.converged(doc); n == nodes && n == len(doc.Nodes)-gone(doc) {
 			return nil
 		}
 		select {
@@ -110,9 +110,18 @@ func (c *Cluster) WaitConverged(ctx context.Context, nodes int) error {
 	}
 }
 
-func converged(doc status.Document) (n int) {
+// converged counts the nodes that the controller sees as they are: in their
+// present incarnation, at its revision, with their leases.
+func (c *Cluster) converged(doc status.Document) (n int) {
+	seen := make(map[string]status.Node, len(doc.Nodes))
 	for _, node := range doc.Nodes {
-		if node.State == status.Live && node.Revision == doc.Config.Revision && node.Mode == status.Leased {
+		seen[node.ID] = node
+	}
+	for _, node := range c.Nodes {
+		self := node.Status().Nodes[0]
+		s := seen[self.ID]
+		if s.State == status.Live && s.Incarnation == self.Incarnation && s.Revision == doc.Config.Revision &&
+			self.Revision == s.Revision && self.Mode == status.Leased && node.Unready() == "" {
 			n++
 		}
 	}

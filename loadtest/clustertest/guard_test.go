@@ -90,13 +90,10 @@ func TestNodeMayNotWrite(t *testing.T) {
 
 	// Its own report with another's name in it is not believed.
 	r := wire.Report{Head: wire.Now(), Node: "node-1", Incarnation: "x", Nonce: 1, State: status.Live}
-	if err := nc.Publish(wire.ReportSubject("stranger"), wire.Encode(r)); err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Publish(wire.ReportSubject("stranger"), []byte("garbage")); err != nil {
-		t.Fatal(err)
-	}
-	for _, reason := range []string{"foreign", "unreadable"} {
+	for reason, data := range map[string][]byte{"foreign": wire.Encode(r), "unreadable": []byte("garbage")} {
+		if err := nc.Publish(wire.ReportSubject("stranger"), data); err != nil {
+			t.Fatal(err)
+		}
 		b.eventually(reason+" is counted", func() bool {
 			return b.metric(b.ControlURL(), `api_proxy_control_reports_refused_total{reason="`+reason+`"}`) == 1
 		})

@@ -68,10 +68,7 @@ type bench struct {
 // them follow it.
 func start(t testing.TB, nodes int, yaml string, changes ...func(o *cluster.Options)) *bench {
 	t.Helper()
-	doc, _, err := config.Parse([]byte(yaml))
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := uncached(t, yaml)
 	dir := t.TempDir()
 	o := cluster.Options{
 		Nodes: nodes, Listen: "127.0.0.1:0", ProviderListen: "127.0.0.1:0", ControlListen: "127.0.0.1:0", Token: token,
@@ -94,6 +91,17 @@ func start(t testing.TB, nodes int, yaml string, changes ...func(o *cluster.Opti
 	})
 	b.converged(nodes)
 	return b
+}
+
+// uncached is a configuration without a cache: what is asked for here must arrive.
+func uncached(t testing.TB, yaml string) *config.Document {
+	t.Helper()
+	doc, _, err := config.Parse([]byte(yaml))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc.Proxy.CacheSize = 0
+	return doc
 }
 
 func relays(o *cluster.Options) { o.Relays = true }

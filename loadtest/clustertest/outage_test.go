@@ -9,7 +9,6 @@ import (
 
 	"apiproxy.internal/dataplane/node"
 	"apiproxy.internal/loadtest/process"
-	"apiproxy.internal/shared/config"
 	"apiproxy.internal/shared/status"
 )
 
@@ -118,9 +117,7 @@ func TestStartWithoutController(t *testing.T) {
 		if err := b.RestartNode(0); err != nil {
 			t.Fatal(err)
 		}
-		if a := b.get(b.URL(0) + "/ready"); a.status != 200 {
-			t.Errorf("%s: /ready is %d", row.name, a.status)
-		}
+		b.eventually(row.name+": ready", func() bool { return b.get(b.URL(0)+"/ready").status == 200 })
 		if got := b.Nodes[0].Status().Config.Revision; got != revision {
 			t.Errorf("%s: revision %d, want %d", row.name, got, revision)
 		}
@@ -130,9 +127,7 @@ func TestStartWithoutController(t *testing.T) {
 		}
 		b.Heal()
 		b.converged(1)
-		if a := b.get(b.URL(0) + "/zerion/test"); a.status != 200 {
-			t.Errorf("%s, with the controller: %d %s", row.name, a.status, a.body)
-		}
+		b.eventually(row.name+": served with the controller", func() bool { return b.get(b.URL(0)+"/zerion/test").status == 200 })
 	}
 }
 
@@ -184,11 +179,7 @@ func TestStoreLost(t *testing.T) {
 // startFleet is start with processes.
 func startFleet(t testing.TB, nodes int, yaml string) (*process.Fleet, *client) {
 	t.Helper()
-	doc, _, err := config.Parse([]byte(yaml))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := process.StartFleet(t.TempDir(), token, nodes, doc)
+	f, err := process.StartFleet(t.TempDir(), token, nodes, uncached(t, yaml))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,6 +131,7 @@ func (p *Proxy) refuseShared(x *exchange, scope verdict.LimitScope, l *snapshot.
 	r := refusalLimit
 	r.retryAfter = d.RetryAfter
 	if l.Ended(p.Clock()) {
+		r.retryAfter = int64(time.Second) // a controller that is heard gives one at once
 		r.detail = "no_lease: this node has no share of the limit: it has not been given one yet, or has not heard the controller for too long; wait for Retry-After"
 	}
 	return p.refuse(x, r)
