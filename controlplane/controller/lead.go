@@ -70,8 +70,35 @@ func (c *Controller) restore(ctx context.Context) (r leader.Restored, err error)
 	for _, m := range members {
 		r.Members = append(r.Members, m)
 	}
+	if r.Longest, err = c.longestHold(ctx); err != nil {
+		return r, err
+	}
 	r.Epoch, err = c.store.NextEpoch(ctx, 0)
 	return r, err
+}
+
+// maxHold is the longest hold that a configuration may name.
+const maxHold = 24 * time.Hour
+
+// longestHold is the longest hold of any limit in the history of the
+// configuration: what an earlier leader has promised at most. Where the history
+// does not reach back to the first revision, it may have been anything.
+func (c *Controller) longestHold(ctx context.Context) (longest time.Duration, err error) {
+	history, err := c.store.History(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, h := range history {
+		p, err := c.store.Revision(ctx, h.Revision)
+		if err != nil {
+			return maxHold, nil // it is there, and cannot be read
+		}
+		longest = max(longest, p.Document.LongestHold())
+	}
+	if n := len(history); n > 0 && history[n-1].Revision > 1 {
+		return maxHold, nil
+	}
+	return longest, nil
 }
 
 // list is what a bucket holds, by key; what cannot be read is left out with a

@@ -32,7 +32,7 @@ type Options struct {
 	Loads     []string      // of Loads
 	Demands   []float64     // multiples of the rate
 	Limit     Limit         // under the loads
-	Length    time.Duration // at 2x and more; half of it below, where nothing is short
+	Length    time.Duration // at 2x and more; a third of it below, where nothing is short
 	Static    time.Duration // length with a static split
 	FleetTime time.Duration
 	Short     bool   // a few loads, and of the faults the short ones, all with Nodes[0]
@@ -46,7 +46,7 @@ var Parts = []string{"loads", "static", "gossip", "faults", "fleet"}
 // Full is everything: about eleven minutes.
 func Full() Options {
 	return Options{Bin: "bin", Parts: Parts, Nodes: []int{3, 10}, Loads: Loads, Demands: []float64{0.5, 1, 2, 10},
-		Limit: Limit{300, 600}, Length: 12 * time.Second, Static: 3 * time.Second, FleetTime: 10 * time.Second, Progress: io.Discard}
+		Limit: Limit{300, 600}, Length: 15 * time.Second, Static: 3 * time.Second, FleetTime: 10 * time.Second, Progress: io.Discard}
 }
 
 // Shortest is a run of half a minute: three nodes, a few loads and faults.
@@ -85,12 +85,14 @@ func Run(ctx context.Context, o Options) (rows []Row, err error) {
 		}
 	}
 	if has("fleet") {
-		r, err := measureFleet(ctx, o)
-		if err != nil {
-			return rows, err
+		for _, demand := range fleetDemands {
+			r, err := measureFleet(ctx, o, demand)
+			if err != nil {
+				return rows, err
+			}
+			r.Targets = fmt.Sprintf("over 0, controller <= %g core", mostFleetCPU)
+			add(r)
 		}
-		r.Targets = fmt.Sprintf("over 0, controller <= %g core", mostFleetCPU)
-		add(r)
 	}
 	return rows, nil
 }
@@ -124,7 +126,7 @@ func (o Options) length(demand float64, static bool) time.Duration {
 	case static:
 		return o.Static
 	case demand < 2:
-		return o.Length / 2
+		return o.Length / 3
 	}
 	return o.Length
 }
@@ -234,6 +236,9 @@ func (o Options) fault(ctx context.Context, f Fault) (row Row, err error) {
 	c.settle(ctx)
 	r := c.newRun(f.Load, f.Demand, f.Length)
 	r.from, r.to, r.steps = f.From, f.To, f.Steps
+	if f.Within >= 1000 {
+		r.span = longSpan
+	}
 	if row, err = r.measure(ctx); err != nil {
 		return row, err
 	}

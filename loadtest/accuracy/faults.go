@@ -38,8 +38,8 @@ const sec = time.Second
 // is empty after 2 s.
 func Faults() []Fault {
 	return []Fault{
-		{Name: "all load moves to the other nodes", Load: "shift", Length: 10 * sec, From: 5 * sec, To: 6 * sec, Within: 200, Sim: "all load moves to the other nodes, 2x"},
-		{Name: "all load moves to the other nodes", Load: "shift", Demand: 0.9, Length: 10 * sec, From: 5 * sec, To: 6 * sec, Within: 200, Sim: "all load moves to the other nodes, 0.9x"},
+		{Name: "all load moves to the other nodes, 2x", Load: "shift", Length: 10 * sec, From: 5 * sec, To: 6 * sec, Within: 200, Sim: "all load moves to the other nodes, 2x"},
+		{Name: "all load moves to the other nodes, 0.9x", Load: "shift", Demand: 0.9, Length: 10 * sec, From: 5 * sec, To: 6 * sec, Within: 200, Sim: "all load moves to the other nodes, 0.9x"},
 		{Name: "node kill -9", Length: 11 * sec, From: 4 * sec, To: 10 * sec, Within: 3000, Short: true, Sim: "node killed, proof of death",
 			Steps: []step{{4 * sec, killNode(2)}}},
 		{Name: "node kill -9, started again after 0.5 s", Length: 8 * sec, From: 4 * sec, To: 8 * sec, Within: 3000, Sim: "node killed and started again after 0.5 s",
@@ -63,9 +63,8 @@ func Faults() []Fault {
 		{Name: "limit halved, then doubled and more", Length: 13 * sec, From: 4 * sec, To: 13 * sec, Short: true, Sim: "limit halved",
 			Steps: []step{{4 * sec, change(0.5)}, {8 * sec, change(1.3)}}},
 		{Name: "a third of the answers are 503 and retried", Length: 8 * sec, From: 4 * sec, To: 8 * sec, Steps: []step{{sec / 2, failing(1.0 / 3)}}},
-		{Name: "a thin limit, whose tokens stay with the controller", Limit: Limit{10, 10}, Length: 12 * sec, From: 4 * sec, To: 12 * sec},
-		{Name: "global limit", Global: true, Length: 8 * sec, From: 4 * sec, To: 8 * sec, Least: 99.5},
-		{Name: "global limit, Zipf", Global: true, Load: "zipf", Demand: 10, Limit: Limit{200, 400}, Length: 8 * sec, From: 3 * sec, To: 8 * sec, Least: 99.5},
+		{Name: "global limit, 2x", Global: true, Length: 8 * sec, From: 4 * sec, To: 8 * sec, Least: 99.5},
+		{Name: "global limit, Zipf 10x", Global: true, Load: "zipf", Demand: 10, Limit: Limit{200, 400}, Length: 8 * sec, From: 3 * sec, To: 8 * sec, Least: 99.5},
 	}
 }
 

@@ -27,8 +27,10 @@ import (
 const (
 	fleetNodes  = 100
 	fleetLimits = 20 // global and those of the providers
-	fleetDemand = 2.0
 )
+
+// fleetDemands are an ordinary day, and a shortage of everything everywhere.
+var fleetDemands = []float64{0.9, 2}
 
 var fleetLimit = Limit{1000, 2000}
 
@@ -133,7 +135,7 @@ const reportGap = 2 * time.Millisecond
 
 // run reports every tick and when a lease runs low, and takes requests in between:
 // in each 5 ms as many as came by then.
-func (n *fleetNode) run(ctx context.Context, load *sync.Map) {
+func (n *fleetNode) run(ctx context.Context, demand float64, load *sync.Map) {
 	tick := time.NewTicker(time.Duration(quota.Tick))
 	defer tick.Stop()
 	requests := time.NewTicker(5 * time.Millisecond)
@@ -158,7 +160,7 @@ func (n *fleetNode) run(ctx context.Context, load *sync.Map) {
 			now := time.Now()
 			_, measured := load.Load("measured")
 			for i, name := range n.names {
-				due[i] += fleetDemand * fleetLimit.Rate / fleetNodes * now.Sub(last).Seconds() * 2 * random.Float64()
+				due[i] += demand * fleetLimit.Rate / fleetNodes * now.Sub(last).Seconds() * 2 * random.Float64()
 				for ; due[i] >= 1; due[i]-- {
 					n.take(i, n.leases[name].Bucket(), measured)
 				}
@@ -181,7 +183,7 @@ func (n *fleetNode) take(i int, b *lab.Bucket, measured bool) {
 }
 
 // measureFleet runs a controller with the fleet.
-func measureFleet(ctx context.Context, o Options) (row Row, err error) {
+func measureFleet(ctx context.Context, o Options, demand float64) (row Row, err error) {
 	dir, err := os.MkdirTemp(o.Dir, "fleet-")
 	if err != nil {
 		return row, err
@@ -213,7 +215,7 @@ func measureFleet(ctx context.Context, o Options) (row Row, err error) {
 			return row, err
 		}
 		nodes = append(nodes, n)
-		loops.Go(func() { n.run(running, &load) })
+		loops.Go(func() { n.run(running, demand, &load) })
 	}
 	pause(ctx, 4*time.Second) // all have joined and used the burst up
 	load.Store("measured", true)
@@ -223,7 +225,7 @@ func measureFleet(ctx context.Context, o Options) (row Row, err error) {
 	end()
 	loops.Wait()
 	row = Row{Part: "fleet", Name: fmt.Sprintf("%d simulated nodes, %d limits, 50 ms", fleetNodes, fleetLimits), Mode: ModeLeases, Nodes: fleetNodes, Limit: fleetLimit,
-		Demand: fleetDemand, Seconds: after.at.Sub(before.at).Seconds(), LoadMean: loadAverage()}
+		Demand: demand, Seconds: after.at.Sub(before.at).Seconds(), LoadMean: loadAverage()}
 	row.Messages, row.ControlCPU = after.since(before)
 	least := 100.0
 	for i := range fleetLimits {
@@ -233,12 +235,12 @@ func measureFleet(ctx context.Context, o Options) (row Row, err error) {
 		}
 		row.Admitted += len(stamps)
 		row.Over = max(row.Over, excess(stamps, []limitAt{{fleetLimit, 0}}))
-		least = min(least, 100*float64(len(stamps))/(fleetLimit.Rate*row.Seconds))
+		least = min(least, 100*float64(len(stamps))/(min(demand, 1)*fleetLimit.Rate*row.Seconds))
 	}
 	for _, n := range nodes {
 		row.Offered += n.offered
 	}
-	row.Ideal, row.Utilisation = int(fleetLimit.Rate*row.Seconds)*fleetLimits, min(least, 100)
+	row.Ideal, row.Utilisation = int(min(demand, 1)*fleetLimit.Rate*row.Seconds)*fleetLimits, min(least, 100)
 	row.Note = "utilisation is that of the worst limit"
 	return row, nil
 }

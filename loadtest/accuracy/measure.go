@@ -107,10 +107,16 @@ func sum(bins []float64) (x float64) {
 	return x
 }
 
+// The spans over which recovery judges. A longer one forgives a hiccup of the
+// machine, after which what was late is made up for.
+const (
+	shortSpan = 10 // bins: 200 ms
+	longSpan  = 25
+)
+
 // recovery compares what was admitted in from..to with the ideal: the utilisation,
-// and the milliseconds until no 200 ms were below 95 % of it any more.
-func recovery(admitted, ideal []int64, from, to int64) (during, back float64) {
-	const span = 10
+// and the milliseconds until no span of so many bins was below 95 % of it any more.
+func recovery(admitted, ideal []int64, from, to int64, span int) (during, back float64) {
 	got, want := profile(admitted, from, to), profile(ideal, from, to)
 	during = 100
 	if all := sum(want); all > 0 {

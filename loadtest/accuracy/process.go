@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,7 +44,7 @@ func start(ctx context.Context, name, program string, env []string, args ...stri
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cmd.Start(); err != nil {
+	if err := launch(p.cmd); err != nil {
 		return nil, fmt.Errorf("%s: %w; run make build first", name, err)
 	}
 	started := make(chan struct{})
@@ -60,6 +61,28 @@ func start(ctx context.Context, name, program string, env []string, args ...stri
 	}
 	p.kill()
 	return nil, fmt.Errorf("%s: %w:\n%s", name, err, p.tail())
+}
+
+// launcher starts programs from one thread that lives as long as this process: the
+// system ends them with the thread that started them, see dieWithUs.
+var launcher = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go onOneThread(work)
+	return work
+})
+
+func onOneThread(work <-chan func()) {
+	runtime.LockOSThread()
+	for f := range work {
+		f()
+	}
+}
+
+func launch(cmd *exec.Cmd) error {
+	dieWithUs(cmd)
+	failed := make(chan error, 1)
+	launcher() <- func() { failed <- cmd.Start() }
+	return <-failed
 }
 
 // read follows the log to its end, which is the program's.

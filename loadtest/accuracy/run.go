@@ -67,13 +67,14 @@ type run struct {
 	length time.Duration
 	from   time.Duration // the window of the fault; to = 0: none
 	to     time.Duration
+	span   int // of recovery
 	steps  []step
 	begin  time.Time
 }
 
 // newRun takes the next provider's limit: its bucket is full.
 func (c *cluster) newRun(load string, demand float64, length time.Duration) *run {
-	r := &run{cluster: c, provider: providers[c.runs%len(providers)], load: load, demand: demand, length: length}
+	r := &run{cluster: c, provider: providers[c.runs%len(providers)], load: load, demand: demand, length: length, span: shortSpan}
 	c.runs++
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,6 +151,6 @@ func (r *run) judge(row *Row, seen trace) {
 	}
 	if r.to > 0 {
 		begin := r.begin.UnixNano()
-		row.During, row.Back = recovery(admitted, best, begin+int64(r.from), begin+int64(r.to))
+		row.During, row.Back = recovery(admitted, best, begin+int64(r.from), begin+int64(r.to), r.span)
 	}
 }

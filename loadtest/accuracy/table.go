@@ -90,9 +90,6 @@ func (r *Row) line() string {
 }
 
 func (r *Row) title() string {
-	if r.Part == "fleet" {
-		return r.Name
-	}
 	return fmt.Sprintf("%s, %gx", r.Name, r.Demand)
 }
 

@@ -19,6 +19,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/netip"
+	"time"
 )
 
 // Document is one configuration. Parse and Default return documents that nobody
@@ -206,6 +207,15 @@ func (d *Document) Breaker(provider string) CircuitBreaker {
 	replace(&breaker.Timeout, override.Timeout)
 	replace(&breaker.HalfOpenRequests, override.HalfOpenRequests)
 	return breaker
+}
+
+// LongestHold is the longest that a share of any limit outlives the last word from
+// the leader.
+func (d *Document) LongestHold() (longest time.Duration) {
+	for _, l := range d.limits() {
+		longest = max(longest, time.Duration(l.Hold))
+	}
+	return longest
 }
 
 func replace[T any](value *T, override *T) {

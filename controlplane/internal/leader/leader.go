@@ -86,6 +86,7 @@ type Restored struct {
 	Members  []wire.Member
 	Breakers map[string]wire.BreakerEntry
 	Holds    map[string]wire.Hold
+	Longest  time.Duration // the longest hold of a limit that an earlier leader may have promised
 }
 
 // New begins to lead at now.
@@ -106,7 +107,8 @@ func New(now time.Time, r Restored, e Effects) *Leader {
 	l.members.Seed(r.Members, l.clock(now))
 	for _, m := range l.members.List() {
 		l.begin(m.ID, m.Incarnation)
-		l.nodes[m.ID].stored = true
+		n := l.nodes[m.ID]
+		n.stored, n.dead, n.buried = !m.Dead(), m.Dead(), m.Dead()
 	}
 	return l
 }

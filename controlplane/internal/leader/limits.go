@@ -30,7 +30,7 @@ func (l *Leader) configureLimits(now time.Time, first bool) {
 			b.Configure(l.clock(now), p)
 			continue
 		}
-		t := ledger.Takeover{Epoch: l.epoch, Hold: int64(maxHold), New: !first || l.epoch == 1}
+		t := ledger.Takeover{Epoch: l.epoch, Hold: int64(l.restored.Longest), New: !first || l.epoch == 1}
 		if !t.New {
 			t.Members = l.restoredMembers()
 		}
@@ -43,10 +43,6 @@ func (l *Leader) configureLimits(now time.Time, first bool) {
 		l.limits[name] = b
 	}
 }
-
-// maxHold is the longest hold that a configuration may name: an earlier leader
-// may have promised as much.
-const maxHold = 24 * time.Hour
 
 // limitsOf are the limits of a document by their name on the wire.
 func limitsOf(doc *config.Document) map[string]*config.Limit {
