@@ -27,11 +27,15 @@ skips: ## what this machine lacks, and which tests are left out for it
 unit: ## all tests
 	go test -count=1 work
 
-race: ## all tests under the race detector
+# Packages whose tests start programs of their own: the detector would see only
+# the test that watches them.
+OUTSIDE := loadtest/(accuracy|browser|endurance|monitoring)
+
+race: ## the tests again under the race detector, but for those of programs as processes
 	@if ! CGO_ENABLED=1 go build -race -o /dev/null ./dataplane/cmd/dataplane 2>/dev/null; then \
 		echo "SKIP: the race detector needs a C compiler; the tests ran without it"; \
 		[ -z "$$CI" ]; \
-	else CGO_ENABLED=1 go test -race -count=1 work; fi
+	else CGO_ENABLED=1 go test -race -count=1 $$(go list work | grep -v -E '$(OUTSIDE)'); fi
 
 check: ## formatting, vet, and each module on its own
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run gofmt -w on these files"; exit 1; }

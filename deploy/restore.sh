@@ -16,7 +16,10 @@ done
 
 $compose down
 tar -xf "$work/config.tar"
-$compose up --no-start --scale "api-proxy=${NODES:-1}"
+# Started and stopped again, so that all volumes are there: creating alone would
+# wait for the one-shot service that others depend on.
+$compose up -d --scale "api-proxy=${NODES:-1}"
+$compose stop
 volume() {
   docker inspect -f "{{range .Mounts}}{{if eq .Destination \"$2\"}}{{.Name}}{{end}}{{end}}" "$($compose ps -aq "$1" | head -1)"
 }
