@@ -79,6 +79,14 @@ func (s *conns) forget(c *conn) {
 	}
 }
 
+// CloseWrite ends the half of the connection that this side sends on.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // SyscallConn lets the upstream pool look at an idle connection.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	if sc, ok := c.Conn.(syscall.Conn); ok {

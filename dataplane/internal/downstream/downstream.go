@@ -4,6 +4,7 @@ package downstream
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,7 +67,8 @@ type conn struct {
 	readArmed time.Time // what the connection has
 	reads
 
-	watch watch
+	watch   watch
+	lingers atomic.Bool // see Linger
 }
 
 // SetReadDeadline notes the deadline for the reads to come. A server sets two

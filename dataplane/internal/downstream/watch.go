@@ -105,6 +105,7 @@ func (k *known) add(c *conn) *conn {
 
 // Close closes the connection and forgets it.
 func (c *conn) Close() error {
+	c.linger()
 	c.of.mu.Lock()
 	delete(c.of.open, c)
 	c.of.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/limit"
 	"apiproxy.internal/dataplane/internal/logfile"
 	"apiproxy.internal/dataplane/internal/verdict"
@@ -62,6 +63,9 @@ func (p *Proxy) refuse(x *exchange, r refusal) bool {
 	}
 	if r.close {
 		ctx.SetConnectionClose()
+		if ctx.Request.Header.ContentLength() != 0 { // there may be a body on its way
+			downstream.Linger(ctx.Conn())
+		}
 	}
 	p.ownHeaders(x)
 	x.scratch = appendProblem(x.scratch[:0], x, r, wait)
