@@ -31,5 +31,9 @@ fill() { # NAME VOLUME
 fill secrets "$(volume control-plane /secrets)"
 fill control-data "$(volume control-plane /data)"
 fill prometheus-data "$(volume prometheus /prometheus)"
+# The nodes of the backup are dead, all of them: left in the list of members, their
+# shares of the limits would be kept for them until their leases have ended.
+docker run --rm --network none --user 0:0 --entrypoint sh -v "$(volume control-plane /data):/v" "$image" \
+  -c 'rm -rf /v/nats/jetstream/*/streams/KV_members'
 $compose up -d --scale "api-proxy=${NODES:-1}"
 echo "restore: done; check with: $compose ps"
