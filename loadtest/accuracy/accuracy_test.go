@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +80,7 @@ func wasted(t *testing.T, rows []Row) (idle string) {
 func build(t *testing.T) string {
 	dir := t.TempDir()
 	for _, program := range []string{"dataplane", "controlplane"} {
-		cmd := exec.Command(filepath.Join(runtime.GOROOT(), "bin", "go"), "build", "-o", filepath.Join(dir, program), "apiproxy.internal/"+program+"/cmd/"+program)
+		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, program), "apiproxy.internal/"+program+"/cmd/"+program)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", program, err, out)
 		}
