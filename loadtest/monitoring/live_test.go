@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"apiproxy.internal/dataplane/node"
 	"apiproxy.internal/loadtest/cluster"
@@ -27,6 +28,11 @@ func start(t *testing.T) *cluster.Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Stop(context.Background()) })
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := c.WaitConverged(ctx, 2); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
