@@ -247,16 +247,13 @@ const leasePatience = 700 * time.Millisecond
 // expectsLeases reports whether requests would be refused only because the node is
 // so young.
 func (n *Node) expectsLeases() bool {
+	return n.clock() < int64(leasePatience) && !n.Settled()
+}
+
+// Settled reports whether the node has a part of every limit, or is on its own.
+func (n *Node) Settled() bool {
 	c := n.cluster.Load()
-	if c == nil || n.clock() >= int64(leasePatience) {
-		return false
-	}
-	for _, l := range c.leases.Status() {
-		if l.Mode != lease.Leased || l.Have.Room == 0 {
-			return true
-		}
-	}
-	return false
+	return c == nil || c.leases.Settled()
 }
 
 // advertised is where the controller can ask for this node's health.

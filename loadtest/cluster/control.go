@@ -121,7 +121,7 @@ func (c *Cluster) converged(doc status.Document) (n int) {
 		self := node.Status().Nodes[0]
 		s := seen[self.ID]
 		if s.State == status.Live && s.Incarnation == self.Incarnation && s.Revision == doc.Config.Revision &&
-			self.Revision == s.Revision && self.Mode == status.Leased && node.Unready() == "" {
+			self.Revision == s.Revision && self.Mode == status.Leased && node.Unready() == "" && node.Settled() {
 			n++
 		}
 	}
