@@ -339,5 +339,6 @@ func TestChaos(t *testing.T) {
 
 func FuzzBreakers(f *testing.F) {
 	f.Add(uint64(1))
+	f.Add(uint64(668)) // a permit that never reached a node, told when its link is mended
 	f.Fuzz(func(t *testing.T, seed uint64) { chaos(t, seed, 6) })
 }

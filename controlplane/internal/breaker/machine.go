@@ -198,6 +198,9 @@ func (m *Machine) Report(now time.Time, n Node, e wire.Evidence) Effect {
 		return Effect{}
 	}
 	news := rec.heard.IsZero() || rec.evidence != e
+	if m.silent(now, rec) {
+		rec.granted = 0
+	}
 	rec.take(now, n, e)
 	if n.Epoch == m.epoch {
 		delete(m.missing, n.ID)

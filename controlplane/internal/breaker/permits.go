@@ -22,7 +22,7 @@ type node struct {
 const most = 1 << 30
 
 // take replaces the evidence. A node that knows of more permits than its leader
-// has them from an earlier leader, or from before it was silent for long.
+// has them from an earlier leader, or from before it was silent for too long.
 func (n *node) take(now time.Time, from Node, e wire.Evidence) {
 	for _, count := range []*int{&e.Failures, &e.OK, &e.Bad, &e.Own, &e.Wants} {
 		*count = min(max(*count, 0), most)
@@ -42,11 +42,18 @@ func (n *node) out() uint64 {
 func (m *Machine) Outstanding(now time.Time) uint64 {
 	var sum uint64
 	for _, n := range m.nodes {
-		if now.Sub(n.heard) <= m.silence() {
+		if !m.silent(now, n) {
 			sum += n.out()
 		}
 	}
 	return sum
+}
+
+// silent says that whatever node n was given has ended by now, heard of or not,
+// so that others may have it. What never reached the node is void: told after
+// its return, it would be in use twice.
+func (m *Machine) silent(now time.Time, n *node) bool {
+	return now.Sub(n.heard) > m.silence()
 }
 
 // deal gives free permits to nodes, and returns who got some: first to those

@@ -155,6 +155,25 @@ func TestReclaim(t *testing.T) {
 	}
 }
 
+// A node was cut off with a permit on its way to it, and others have been given
+// its slot since. The permit must not be told when the node is back.
+func TestWhatNeverReachedASilentNodeIsVoid(t *testing.T) {
+	b := half(t, 1)
+	c := standard
+	c.HalfOpenRequests, c.Attempt = 1, time.Second
+	b.Configure(c)
+	b.tells("a", wire.Evidence{Wants: 1}) // the answer is lost
+	b.tick(2.5)
+	b.tells("b", wire.Evidence{Wants: 1})
+	if b.granted("b") != 1 {
+		t.Fatal("a node that is silent for so long keeps its slot")
+	}
+	b.tells("a", wire.Evidence{Wants: 1})
+	if b.granted("a") != 0 || b.Outstanding(b.now) != 1 {
+		t.Errorf("%d told to it, %d outstanding where one is allowed", b.granted("a"), b.Outstanding(b.now))
+	}
+}
+
 // leaving is a report of node a, which is given no more permits.
 func (b *bench) leaving(incarnation string, e wire.Evidence) {
 	b.nonce++
