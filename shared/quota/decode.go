@@ -1,18 +1,27 @@
 package quota
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"maps"
+)
 
-// UnmarshalJSON reads a report as encoding/json would. A leader of a hundred nodes
+// Reports are the reports of a node by the name of the limit.
+type Reports map[string]Report
+
+// UnmarshalJSON reads reports as encoding/json would. A leader of a hundred nodes
 // does little else, so what our own nodes write is read by hand, and everything
 // else is left to the library.
-func (r *Report) UnmarshalJSON(data []byte) error {
-	var quick Report
-	if s := (scanner{data, true}); s.report(&quick) {
-		*r = quick
+func (r *Reports) UnmarshalJSON(data []byte) error {
+	quick := make(Reports)
+	if s := (scanner{data, true}); s.reports(quick) {
+		if *r == nil {
+			*r = quick
+			return nil
+		}
+		maps.Copy(*r, quick)
 		return nil
 	}
-	type slow Report // without this method
-	return json.Unmarshal(data, (*slow)(r))
+	return json.Unmarshal(data, (*map[string]Report)(r))
 }
 
 // scanner reads JSON without spaces, escapes and fractions; ok turns false at
@@ -22,7 +31,44 @@ type scanner struct {
 	ok   bool
 }
 
-func (s *scanner) report(r *Report) bool {
+func (s *scanner) reports(all Reports) bool {
+	s.skip('{')
+	for s.ok && s.peek() != '}' {
+		if len(all) > 0 {
+			s.skip(',')
+		}
+		name := s.name()
+		s.skip(':')
+		if _, twice := all[name]; twice {
+			return false
+		}
+		var r Report
+		s.report(&r)
+		all[name] = r
+	}
+	s.skip('}')
+	return s.ok && len(s.rest) == 0
+}
+
+// name is a string of plain characters.
+func (s *scanner) name() string {
+	s.skip('"')
+	for n, c := range s.rest {
+		switch {
+		case c == '"':
+			name := string(s.rest[:n])
+			s.rest = s.rest[n+1:]
+			return name
+		case c < ' ' || c > '~' || c == '\\':
+			s.ok = false
+			return ""
+		}
+	}
+	s.ok = false
+	return ""
+}
+
+func (s *scanner) report(r *Report) {
 	s.object(func(key byte) {
 		switch key {
 		case 'e':
@@ -55,7 +101,6 @@ func (s *scanner) report(r *Report) bool {
 			s.ok = false
 		}
 	})
-	return s.ok && len(s.rest) == 0
 }
 
 func (s *scanner) sum(x *Sum) {

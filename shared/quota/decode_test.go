@@ -2,7 +2,9 @@ package quota
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
+	"strconv"
 	"testing"
 )
 
@@ -16,20 +18,23 @@ var reports = []string{
 }
 
 // What is read by hand is what the library reads, errors too.
-func FuzzReportIsReadAsTheLibraryReadsIt(f *testing.F) {
+func FuzzReportsAreReadAsTheLibraryReadsThem(f *testing.F) {
 	for _, text := range reports {
+		f.Add([]byte(`{"global":` + text + `}`))
+		f.Add([]byte(`{"per_provider/a":` + text + `,"b":` + reports[1] + `}`))
+	}
+	for _, text := range []string{`null`, `{}`, `{`, `{"a":{},"a":{"q":1}}`, `{"\u0061":{}}`, `{"é":{}}`, `{"a":{},}`, `{,}`, `{"a"}`, `[]`, `7`, ``, "{\"\xff\":{}}"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		type plain Report
-		var want plain
+		var want map[string]Report
 		wantErr := json.Unmarshal(text, &want)
-		var got Report
+		var got Reports
 		err := json.Unmarshal(text, &got)
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("%s: %v, want %v", text, err, wantErr)
 		}
-		if err == nil && got != Report(want) {
+		if err == nil && (!maps.Equal(got, want) || (got == nil) != (want == nil)) {
 			t.Fatalf("%s: %+v, want %+v", text, got, want)
 		}
 	})
@@ -38,33 +43,40 @@ func FuzzReportIsReadAsTheLibraryReadsIt(f *testing.F) {
 func TestReportIsReadByHand(t *testing.T) {
 	r := Report{Term: 1 << 40, Seq: 3, Nonce: 1e17, Got: Sum{1e17, 2, 3}, Back: Sum{4, 5, 6}, Level: MaxRoom, Demand: MaxDemand, Now: 9,
 		Urgent: true, Last: true, Admitted: 10, Refused: 11, Correction: 12}
-	text, err := json.Marshal(r)
+	said := Reports{"global": r, "per_provider/a": {}}
+	text, err := json.Marshal(said)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got Report
-	if s := (scanner{text, true}); !s.report(&got) || got != r {
+	got := make(Reports)
+	if s := (scanner{text, true}); !s.reports(got) || !maps.Equal(got, said) {
 		t.Errorf("%s by hand is %+v", text, got)
 	}
 	r.Got.Rate = math.MaxUint64 // sums wrap around; the library reads that
-	text, _ = json.Marshal(r)
-	if err := json.Unmarshal(text, &got); err != nil || got != r {
+	said = Reports{"global": r}
+	text, _ = json.Marshal(said)
+	got = nil
+	if err := json.Unmarshal(text, &got); err != nil || !maps.Equal(got, said) {
 		t.Errorf("%s is %+v, %v", text, got, err)
 	}
 }
 
-func BenchmarkReadReport(b *testing.B) {
-	text := []byte(`{"per_provider/a":` + reports[1] + `,"per_provider/b":` + reports[1] + `}`)
+// BenchmarkReadReports reads those of a node with twenty limits.
+func BenchmarkReadReports(b *testing.B) {
+	said := make(map[string]json.RawMessage)
+	for i := range 20 {
+		said["per_provider/"+strconv.Itoa(i)] = json.RawMessage(reports[1])
+	}
+	text, _ := json.Marshal(said)
 	b.Run("by hand", func(b *testing.B) {
-		var r map[string]Report
 		for b.Loop() {
+			var r Reports
 			_ = json.Unmarshal(text, &r)
 		}
 	})
 	b.Run("by the library", func(b *testing.B) {
-		type plain Report
-		var r map[string]plain
 		for b.Loop() {
+			var r map[string]Report
 			_ = json.Unmarshal(text, &r)
 		}
 	})

@@ -17,12 +17,12 @@ type Report struct {
 	Epoch       uint64 `json:"epoch"` // of the newest leader that the node obeys; 0 = none yet
 	State       string `json:"state"` // status.Live or Draining; Gone is the last word of a node that stops
 
-	Revision uint64                  `json:"rev"`               // of the configuration in force; 0 = none published
-	Refused  *Refusal                `json:"refused,omitempty"` // the newest published revision that the node could not apply
-	Breakers []Evidence              `json:"brk,omitempty"`
-	Limits   map[string]quota.Report `json:"lim,omitempty"`   // by GlobalLimit or ProviderLimit
-	Suspects []quota.Suspect         `json:"sus,omitempty"`   // client addresses that take much
-	Stats    *Stats                  `json:"stats,omitempty"` // about once a second, and in the first report
+	Revision uint64          `json:"rev"`               // of the configuration in force; 0 = none published
+	Refused  *Refusal        `json:"refused,omitempty"` // the newest published revision that the node could not apply
+	Breakers []Evidence      `json:"brk,omitempty"`
+	Limits   quota.Reports   `json:"lim,omitempty"`   // by GlobalLimit or ProviderLimit
+	Suspects []quota.Suspect `json:"sus,omitempty"`   // client addresses that take much
+	Stats    *Stats          `json:"stats,omitempty"` // about once a second, and in the first report
 }
 
 // GlobalLimit names the limit of all requests together.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"apiproxy.internal/controlplane/controller"
@@ -90,9 +91,17 @@ func runCheck(o controller.Options, out io.Writer) int {
 	return 0
 }
 
+// gcPercent is GOGC, unless the environment says otherwise: a controller keeps
+// little, and the reports of a hundred nodes are two thousand short-lived messages
+// a second. A tenth of its work was collecting them; this trades 15 MB for that.
+const gcPercent = 300
+
 // serve runs a controller until SIGTERM or SIGINT; SIGHUP publishes the
 // configuration file and reads the certificates again, SIGUSR1 reopens the log.
 func serve(o controller.Options) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 	c, err := controller.New(o)
