@@ -198,24 +198,24 @@ func (b backend) Trip(ctx context.Context, provider string, ttl time.Duration, a
 	if ttl > 0 {
 		hold.Until = time.Now().Add(ttl).UTC().Round(0)
 	}
-	return b.order(ctx, provider, leader.Order{Do: leader.Trip, TTL: ttl, Author: author, Reason: reason},
+	return b.order(provider, leader.Order{Do: leader.Trip, TTL: ttl, Author: author, Reason: reason},
 		func() error { return b.store.SetHold(ctx, provider, hold) })
 }
 
 // Reset closes a breaker.
 func (b backend) Reset(ctx context.Context, provider, author, reason string) (status.Breaker, error) {
-	return b.order(ctx, provider, leader.Order{Do: leader.Reset, Author: author, Reason: reason},
+	return b.order(provider, leader.Order{Do: leader.Reset, Author: author, Reason: reason},
 		func() error { return b.store.DropHold(ctx, provider) })
 }
 
 // Auto ends the hold on a breaker.
 func (b backend) Auto(ctx context.Context, provider, author, reason string) (status.Breaker, error) {
-	return b.order(ctx, provider, leader.Order{Do: leader.Auto, Author: author, Reason: reason},
+	return b.order(provider, leader.Order{Do: leader.Auto, Author: author, Reason: reason},
 		func() error { return b.store.DropHold(ctx, provider) })
 }
 
 // order stores what an order must leave behind, then carries it out.
-func (b backend) order(ctx context.Context, provider string, o leader.Order, store func() error) (out status.Breaker, err error) {
+func (b backend) order(provider string, o leader.Order, store func() error) (out status.Breaker, err error) {
 	b.orders.Lock()
 	defer b.orders.Unlock()
 	known := false

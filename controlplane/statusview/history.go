@@ -2,6 +2,7 @@ package statusview
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ func (r *Recorder) Add(doc *status.Document) {
 			s.Rejected = p.Limit.RejectedPerSecond
 		}
 		// A copy: pages that are being rendered read the old one.
-		next[name] = append(kept[:len(kept):len(kept)], s)
+		next[name] = append(slices.Clip(kept), s)
 	}
 	r.samples = next
 }

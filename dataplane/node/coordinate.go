@@ -193,7 +193,7 @@ func (c *coordination) report(state string) wire.Report {
 
 // followLeader tells the breakers whether anybody leads them.
 func (c *coordination) followLeader(now int64) {
-	c.state.Follow(now, c.led(now), int(c.nodes.Load()), func(provider string, t breaker.Transition) {
+	c.state.Follow(c.led(now), int(c.nodes.Load()), func(provider string, t breaker.Transition) {
 		if t.Changed() {
 			c.breakerChanged(provider, t)
 		}

@@ -50,17 +50,18 @@ func (f *failures) count(subject string, now int64) (skipped int, tell bool) {
 // the access log.
 func (n *Node) upstreamFailed(provider string, outcome verdict.AttemptOutcome, err error) {
 	if skipped, tell := n.failures.count(provider, n.clock()); tell {
-		what := "upstream attempt failed"
+		log := n.log.With("provider", provider, "outcome", outcome.String(), "error", err.Error(), "similar_before", skipped)
 		if upstream.IsShortage(err) {
-			what = "cannot connect to upstreams for want of descriptors, memory or local ports; raise the limit of open files (ulimit -n)"
+			log.Warn("cannot connect to upstreams for want of descriptors, memory or local ports; raise the limit of open files (ulimit -n)")
+			return
 		}
-		n.log.Warn(what, "provider", provider, "outcome", outcome.String(), "error", err.Error(), "similar_before", skipped)
+		log.Warn("upstream attempt failed")
 	}
 }
 
 // troubled tells of what goes wrong with the coordination.
 func (n *Node) troubled(what string, err error) {
 	if skipped, tell := n.failures.count("nats: "+what, n.clock()); tell {
-		n.log.Warn(what, "error", err.Error(), "similar_before", skipped)
+		n.log.Warn(what, "error", err.Error(), "similar_before", skipped) //nolint:sloglint // one of the constants in package bus
 	}
 }

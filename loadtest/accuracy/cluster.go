@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -45,7 +46,7 @@ type settings struct {
 
 const (
 	adminToken = "accuracy-admin-token"
-	natsSecret = "accuracy-nats-secret"
+	natsSecret = "accuracy-nats-secret" //nolint:gosec // of the test cluster alone
 )
 
 // providers are used in turn: while one limit is measured, the others fill up.
@@ -62,7 +63,6 @@ type cluster struct {
 
 	mu    sync.Mutex
 	nodes []*process // all that were started, by number; nil where one was ended
-	names int
 }
 
 func startCluster(ctx context.Context, s settings) (*cluster, error) {
@@ -207,7 +207,7 @@ func (c *cluster) ready(ctx context.Context, nodes int) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the controller does not see %d nodes with their leases but %+v (%v)", nodes, doc.Nodes, err)
+			return fmt.Errorf("the controller does not see %d nodes with their leases but %+v: %w", nodes, doc.Nodes, errors.Join(ctx.Err(), err))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

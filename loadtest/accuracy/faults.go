@@ -120,18 +120,18 @@ func restartController(ctx context.Context, r *run) error { return r.startContro
 // scale starts or drains nodes until there are n.
 func scale(n int) func(context.Context, *run) error {
 	return func(ctx context.Context, r *run) error {
-		for len(r.cluster.nodes) < n {
+		for len(r.nodes) < n {
 			if err := r.addNode(ctx); err != nil {
 				return err
 			}
-			r.balancer.add(r.node(len(r.cluster.nodes) - 1))
+			r.balancer.add(r.node(len(r.nodes) - 1))
 		}
-		for i := len(r.cluster.nodes) - 1; i >= n; i-- {
+		for i := len(r.nodes) - 1; i >= n; i-- {
 			p := r.node(i)
 			r.balancer.remove(p)
 			p.signal(syscall.SIGTERM)
 		}
-		for i := len(r.cluster.nodes) - 1; i >= n; i-- {
+		for i := len(r.nodes) - 1; i >= n; i-- {
 			r.node(i).terminate(10 * sec)
 		}
 		return nil
@@ -143,7 +143,7 @@ func change(factor float64) func(context.Context, *run) error {
 	return func(ctx context.Context, r *run) error {
 		l := Limit{r.limit.Rate * factor, r.limit.Burst * factor}
 		begin := time.Now().UnixNano()
-		if err := r.cluster.change(ctx, r.provider, l); err != nil {
+		if err := r.change(ctx, r.provider, l); err != nil {
 			return err
 		}
 		at := time.Now().UnixNano()

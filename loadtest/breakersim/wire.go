@@ -70,7 +70,7 @@ func (w *BreakerWorld) answer(l *simLeader, n *simNode) {
 			return
 		}
 		n.epoch, n.heard = a.Epoch, w.Now
-		n.breaker.Follow(w.Now-n.started, true, len(w.nodes))
+		n.breaker.Follow(true, len(w.nodes))
 		for _, p := range a.Probes {
 			n.breaker.Grant(w.Now-n.started, a.Nonce, p)
 		}

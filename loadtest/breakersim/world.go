@@ -237,7 +237,7 @@ func (w *BreakerWorld) StartNode(i int) {
 		if n.life != life || !n.up {
 			return
 		}
-		n.breaker.Follow(w.Now-n.started, w.Now-n.heard < silentAfter, len(w.nodes))
+		n.breaker.Follow(w.Now-n.heard < silentAfter, len(w.nodes))
 		w.report(n)
 		w.after(reportEvery, tick)
 	}

@@ -54,7 +54,7 @@ const bin = 20 * ms
 
 func newMeter(w *World) meter {
 	m := meter{w: w, bins: make([]int, (Start+w.Length)/bin+1), idealIn: make([]int, (Start+w.Length)/bin+1)}
-	p := w.Config.Params
+	p := w.Params
 	m.ideal = bucket{rate: p.Rate(), room: p.Room(), level: p.Room()}
 	m.bound = m.ideal
 	m.bound.rate = w.fastest(p.Rate())

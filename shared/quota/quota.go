@@ -26,6 +26,7 @@ package quota
 
 import "math/bits"
 
+// The units.
 const (
 	Token     = 1_000_000     // one token in micro-tokens
 	PerSecond = 1_000_000_000 // one token per second in nano-tokens per second

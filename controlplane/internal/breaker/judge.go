@@ -88,7 +88,7 @@ func (m *Machine) closedAlone() bool {
 // adopt learns from a node what the bucket has lost, and how much of a pause is
 // left. The entry is written again as it was: who has applied it skips it.
 func (m *Machine) adopt(now time.Time, e wire.Evidence) (eff Effect) {
-	if e.Generation.Compare(m.gen) > 0 && e.Epoch < m.epoch {
+	if e.Compare(m.gen) > 0 && e.Epoch < m.epoch {
 		from := m.state
 		m.inherit(now, e.Generation, e.State)
 		m.shorten(now, e)

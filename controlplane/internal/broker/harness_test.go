@@ -15,7 +15,7 @@ import (
 	"apiproxy.internal/shared/wire"
 )
 
-const secret = "s3cret-of-the-tests" //nolint:gosec // made up
+const secret = "s3cret-of-the-tests"
 
 // deadline is generous: the tests wait for events, not for it.
 const deadline = 20 * time.Second

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -119,9 +120,7 @@ func (s *Store) write(change func(*copied), store func() error) error {
 
 func (c copied) clone() copied {
 	holds := make(map[string]wire.Hold, len(c.Holds)+1)
-	for provider, hold := range c.Holds {
-		holds[provider] = hold
-	}
+	maps.Copy(holds, c.Holds)
 	c.Holds = holds
 	return c
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -54,9 +55,7 @@ func (p *Problem) write(w http.ResponseWriter) {
 	var body bytes.Buffer
 	_ = writeJSON(&body, p) // all of it can be encoded
 	header := w.Header()
-	for name, values := range p.header {
-		header[name] = values
-	}
+	maps.Copy(header, p.header)
 	header.Set("Content-Type", p.ContentType(""))
 	header.Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(p.Status)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"slices"
 	"time"
 
 	"apiproxy.internal/shared/config"
@@ -52,7 +53,7 @@ func (s *Server) publish(ctx context.Context, match tags, edit edit) (*published
 		if doc, warnings, err = edit(current); err != nil {
 			return nil, err
 		}
-		warnings = append(warnings[:len(warnings):len(warnings)], s.options.Backend.Advise(doc)...)
+		warnings = append(slices.Clip(warnings), s.options.Backend.Advise(doc)...)
 		conditional := match.given && !match.any
 		if !c.change.dryRun && !conditional && doc.Equal(current.Config) {
 			return nil, errUnchanged

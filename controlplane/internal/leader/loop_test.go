@@ -13,7 +13,7 @@ func TestLoop(t *testing.T) {
 		s := &stage{t: t}
 		l := New(time.Now(), Restored{Epoch: 1}, s)
 		loop := Run(l)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // virtual
 		ticks, order := 0, []int(nil)
 		for i := range 3 {
 			if !loop.Offer(func(l *Leader, _ time.Time) { order = append(order, i) }) {

@@ -22,9 +22,10 @@ import (
 )
 
 const (
-	// SuspectAfter and GoneAfter are the silences after which a node is that.
+	// SuspectAfter is the silence after which a node is suspect.
 	SuspectAfter = 1500 * time.Millisecond
-	GoneAfter    = 10 * time.Second
+	// GoneAfter is the silence after which it is gone.
+	GoneAfter = 10 * time.Second
 	// ForgetAfter is how long a node that is gone is still listed.
 	ForgetAfter = time.Hour
 	// MaxNodes bounds the memory against a flood of ids: beyond it the node that has

@@ -25,7 +25,7 @@ type script struct {
 
 func (s *script) run(lines string) {
 	s.t.Helper()
-	for _, line := range strings.Split(strings.TrimSpace(lines), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(lines), "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue

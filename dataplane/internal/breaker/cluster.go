@@ -83,11 +83,11 @@ func (b *Breaker) Impose(now int64, e wire.BreakerEntry) Transition {
 	return t
 }
 
-// Follow says at now whether the leader is heard, and how many nodes there are.
+// Follow says whether the leader is heard, and how many nodes there are.
 // While it is silent an open breaker becomes half-open at its time, and a
 // half-open one at once, with this node's part of the probes: half_open_requests
 // divided by nodes, rounded up. What comes of them holds until a newer entry.
-func (b *Breaker) Follow(now int64, heard bool, nodes int) Transition {
+func (b *Breaker) Follow(heard bool, nodes int) Transition {
 	b.mu.Lock()
 	defer b.unlockAndTell()
 	c := &b.cluster

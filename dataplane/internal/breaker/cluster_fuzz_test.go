@@ -65,7 +65,7 @@ func clusterProperties(t *rapid.T) {
 			}
 			b.Grant(now, rapid.SampledFrom([]int64{nonce, now, 1 << 62, -1 << 62}).Draw(t, "nonce"), p)
 		},
-		"follow":   func(t *rapid.T) { b.Follow(now, rapid.Bool().Draw(t, "heard"), rapid.IntRange(-1, 5).Draw(t, "nodes")) },
+		"follow":   func(t *rapid.T) { b.Follow(rapid.Bool().Draw(t, "heard"), rapid.IntRange(-1, 5).Draw(t, "nodes")) },
 		"evidence": func(*rapid.T) { nonce = now; b.Evidence(now) },
 		"wait":     func(t *rapid.T) { now += rapid.Int64Range(0, 20*s).Draw(t, "ns") },
 		"": func(t *rapid.T) {
@@ -138,7 +138,7 @@ func TestClusterHammer(t *testing.T) {
 				if st := b.Stats(clock.Load()); st.Leased > 3 {
 					t.Errorf("%d probes, 3 permits", st.Leased)
 				}
-				chains[goroutines] = append(chains[goroutines], b.Follow(clock.Add(1), n%4 != 0, 2))
+				chains[goroutines] = append(chains[goroutines], b.Follow(n%4 != 0, 2))
 			}
 			if n < 100 {
 				continue // whatever the scheduler does, the leader has had its say

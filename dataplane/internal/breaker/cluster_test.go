@@ -263,7 +263,7 @@ func TestAlone(t *testing.T) {
 	for _, row := range []struct{ nodes, probes int }{{0, 3}, {1, 3}, {2, 2}, {3, 1}, {10, 1}} {
 		m := newMember(t)
 		m.impose(1, wire.BreakerOpen)
-		m.Follow(m.now, false, row.nodes)
+		m.Follow(false, row.nodes)
 		m.now += 30*s - 1
 		m.is(open)
 		m.now++
@@ -284,12 +284,12 @@ func TestAlone(t *testing.T) {
 	m := newMember(t)
 	m.impose(1, wire.BreakerHalfOpen)
 	m.grant(1, 2)
-	m.Follow(m.now, false, 1)
+	m.Follow(false, 1)
 	m.take(2)
 	m.end(Success)
 	m.end(Success)
 	m.is(closed)
-	m.Follow(m.now, true, 1)
+	m.Follow(true, 1)
 	m.is(closed)
 	m.tells(wire.Evidence{Generation: gen(1), State: "half_open", Local: "closed", Attempted: true, Closed: true, Granted: 2, Done: 2})
 	m.impose(2, wire.BreakerOpen)
@@ -300,13 +300,13 @@ func TestAlone(t *testing.T) {
 		for _, heard := range []bool{true, false} {
 			m = newMember(t)
 			m.impose(1, state)
-			m.Follow(m.now, false, 1)
+			m.Follow(false, 1)
 			m.now += 30 * s
 			m.take(1)
 			m.end(Failure)
 			m.is(open)
 			m.now += s
-			m.Follow(m.now, heard, 1)
+			m.Follow(heard, 1)
 			m.is(open)
 			if e := m.Evidence(m.now); e.Bad != 1 || state == wire.BreakerOpen && heard && e.RetryMS != 29_000 {
 				t.Errorf("%+v", e)
@@ -320,10 +320,10 @@ func TestAlone(t *testing.T) {
 	// slots count until they end.
 	m = newMember(t)
 	m.impose(1, wire.BreakerOpen)
-	m.Follow(m.now, false, 1)
+	m.Follow(false, 1)
 	m.now += 30 * s
 	m.take(2)
-	if c := m.Follow(m.now, true, 1); c.To != open {
+	if c := m.Follow(true, 1); c.To != open {
 		t.Errorf("%+v", c)
 	}
 	m.is(open)
@@ -333,7 +333,7 @@ func TestAlone(t *testing.T) {
 
 	// A closed cluster needs no leader.
 	m = newMember(t)
-	m.Follow(m.now, false, 3)
+	m.Follow(false, 3)
 	if m.take(9) != 9 {
 		t.Error("refused for want of a leader")
 	}
@@ -345,7 +345,7 @@ func TestHeld(t *testing.T) {
 	e := entry(1, wire.BreakerOpen)
 	e.RetryMS, e.Forced = 0, &wire.Forced{State: "open", Author: "ann"}
 	m.Impose(m.now, e)
-	m.Follow(m.now, false, 1)
+	m.Follow(false, 1)
 	m.now += 1e6 * s
 	m.is(open)
 	if _, ok, wait, _ := m.Acquire(m.now); ok || wait != standard.Timeout {
@@ -356,7 +356,7 @@ func TestHeld(t *testing.T) {
 	}
 	e.Gen, e.RetryMS = 2, 5000
 	m.Impose(m.now, e)
-	m.Follow(m.now, false, 1)
+	m.Follow(false, 1)
 	m.now += 5 * s
 	m.is(halfOpen)
 }

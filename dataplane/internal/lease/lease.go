@@ -34,6 +34,7 @@ func (t Time) mono(boot int64) int64 {
 // Mode is how a lease stands.
 type Mode uint8
 
+// The modes of a lease.
 const (
 	None    Mode = iota // there has been no lease in this process
 	Leased              // answered lately

@@ -74,9 +74,9 @@ func (s *State) Grant(now, nonce int64, p wire.Probes) {
 
 // Follow tells all breakers whether the leader is heard and how many nodes there
 // are. tell hears of what changes by it.
-func (s *State) Follow(now int64, heard bool, nodes int, tell func(provider string, t breaker.Transition)) {
+func (s *State) Follow(heard bool, nodes int, tell func(provider string, t breaker.Transition)) {
 	for _, b := range s.breakers() {
-		tell(b.name, b.Follow(now, heard, nodes))
+		tell(b.name, b.Follow(heard, nodes))
 	}
 }
 

@@ -165,7 +165,7 @@ func (b *balancer) write(name, text string) error {
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
 		return err
 	}
-	if out, err := exec.Command(b.settings.Nginx, "-t", "-q", "-p", b.settings.Dir, "-c", path+".new").CombinedOutput(); err != nil { //nolint:gosec // the operator's program
+	if out, err := exec.Command(b.settings.Nginx, "-t", "-q", "-p", b.settings.Dir, "-c", path+".new").CombinedOutput(); err != nil {
 		return fmt.Errorf("nginx refuses its configuration: %w: %s", err, out)
 	}
 	return os.Rename(path+".new", path)
@@ -179,7 +179,7 @@ type process struct {
 }
 
 func (b *balancer) start(conf string) (*process, error) {
-	cmd := exec.Command(b.settings.Nginx, "-p", b.settings.Dir, "-c", filepath.Join(b.settings.Dir, conf)) //nolint:gosec // the operator's program
+	cmd := exec.Command(b.settings.Nginx, "-p", b.settings.Dir, "-c", filepath.Join(b.settings.Dir, conf))
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	// A signal to the container's group is for this process to pass on, in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

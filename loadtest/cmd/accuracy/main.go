@@ -83,7 +83,7 @@ func numbers[T any](text string, into *[]T, parse func(string) (T, error)) error
 		return nil
 	}
 	*into = nil
-	for _, s := range strings.Split(text, ",") {
+	for s := range strings.SplitSeq(text, ",") {
 		x, err := parse(s)
 		if err != nil {
 			return err
@@ -106,7 +106,7 @@ func write(rows []accuracy.Row, jsonTo, markdownTo string) error {
 	if markdownTo == "" {
 		return accuracy.WriteMarkdown(os.Stdout, rows)
 	}
-	f, err := os.Create(markdownTo) //nolint:gosec // the file is named by who runs the program
+	f, err := os.Create(markdownTo)
 	if err != nil {
 		return err
 	}
