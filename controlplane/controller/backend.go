@@ -97,19 +97,21 @@ func (c *Controller) publishFile(ctx context.Context, doc *config.Document) erro
 const appliedEvery = time.Millisecond
 
 // Applied waits until the nodes that were live when it was published run a
-// revision.
+// revision or have refused it.
 func (b backend) Applied(ctx context.Context, revision uint64) (a httpapi.Applied) {
 	t := time.NewTicker(appliedEvery)
 	defer t.Stop()
 	for {
+		underway := false
 		b.ask(func(l *leader.Leader, _ time.Time) {
 			nodes, pending := l.Progress(revision)
 			a = httpapi.Applied{Nodes: nodes, Applied: nodes - len(pending)}
 			for _, p := range pending {
 				a.Pending = append(a.Pending, httpapi.Pending{ID: p.Node, Reason: p.Reason})
+				underway = underway || !p.Refused
 			}
 		})
-		if len(a.Pending) == 0 {
+		if !underway {
 			return a
 		}
 		select {

@@ -61,8 +61,12 @@ func (r *Rollout) Report(id string, revision, refused uint64, reason string) (ch
 // Gone forgets a node: it does not hold up a revision any more.
 func (r *Rollout) Gone(id string) { delete(r.nodes, id) }
 
-// Pending is a node that does not run a revision.
-type Pending struct{ Node, Reason string }
+// Pending is a node that does not run a revision, and will not if it has refused
+// it.
+type Pending struct {
+	Node, Reason string
+	Refused      bool
+}
 
 // Progress says how far a revision has come among the nodes that were live when
 // it was published: how many those are, and which of them do not run it or a
@@ -81,9 +85,9 @@ func (r *Rollout) Progress(revision uint64) (nodes int, pending []Pending) {
 		switch {
 		case n.revision >= revision:
 		case n.refused >= revision:
-			pending = append(pending, Pending{id, fmt.Sprintf("it refused revision %d: %s", n.refused, n.reason)})
+			pending = append(pending, Pending{id, fmt.Sprintf("it refused revision %d: %s", n.refused, n.reason), true})
 		default:
-			pending = append(pending, Pending{id, fmt.Sprintf("it runs revision %d", n.revision)})
+			pending = append(pending, Pending{id, fmt.Sprintf("it runs revision %d", n.revision), false})
 		}
 	}
 	return nodes, pending

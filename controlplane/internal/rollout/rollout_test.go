@@ -16,16 +16,20 @@ func TestProgress(t *testing.T) {
 	}{
 		{"nobody has it", func() {}, 3, []string{"a", "b", "c"}},
 		{"one has it", func() { r.Report("a", 2, 0, "") }, 3, []string{"b", "c"}},
-		{"one cannot use it", func() { r.Report("b", 1, 2, "bad upstream") }, 3, []string{"b", "c"}},
-		{"one dies", func() { r.Gone("c") }, 2, []string{"b"}},
-		{"one that came later does not count", func() { r.Report("d", 1, 0, "") }, 2, []string{"b"}},
+		{"one cannot use it", func() { r.Report("b", 1, 2, "bad upstream") }, 3, []string{"b refused", "c"}},
+		{"one dies", func() { r.Gone("c") }, 2, []string{"b refused"}},
+		{"one that came later does not count", func() { r.Report("d", 1, 0, "") }, 2, []string{"b refused"}},
 		{"a newer one is as good", func() { r.Published(3, []string{"a", "b"}); r.Report("b", 3, 0, "") }, 2, nil},
 	} {
 		row.do()
 		nodes, pending := r.Progress(2)
 		ok := nodes == row.nodes && len(pending) == len(row.pending)
 		for i := range min(len(pending), len(row.pending)) {
-			ok = ok && pending[i].Node == row.pending[i]
+			got := pending[i].Node
+			if pending[i].Refused {
+				got += " refused"
+			}
+			ok = ok && got == row.pending[i]
 		}
 		if !ok {
 			t.Errorf("%s: %d nodes, pending %v; want %d, %v", row.what, nodes, pending, row.nodes, row.pending)
