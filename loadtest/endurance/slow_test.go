@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -18,7 +19,10 @@ type drip struct{ name, head, more string }
 
 const (
 	timeout    = 2 * time.Second // of every kind
-	answerSize = 10_000_000      // more than the kernel buffers
+	answerSize = 10_000_000      // more than the kernel buffers, with receiveBuffer
+	// receiveBuffer is that of a slow client. By default the kernel would take in
+	// whole answers in its place, and the test would be of how fast they are copied.
+	receiveBuffer = 64 << 10
 )
 
 var drips = []drip{
@@ -50,7 +54,7 @@ providers:
 	var wg sync.WaitGroup
 	for i := range slow {
 		kind := i % len(drips)
-		c := p.dial()
+		c := p.dialSlow()
 		wg.Go(func() {
 			defer func() { _ = c.Close() }()
 			if drips[kind].play(c, end) {
@@ -75,6 +79,24 @@ providers:
 	if bad := l.answered() + len(l.failed) - l.statuses[http.StatusOK]; bad*1000 > l.answered() {
 		t.Errorf("%d of %d requests of others failed: %v", bad, l.answered(), errors.Join(l.failed...))
 	}
+}
+
+// dialSlow opens a connection with a small receive buffer.
+func (p *program) dialSlow() net.Conn {
+	p.t.Helper()
+	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		return errors.Join(c.Control(func(fd uintptr) {
+			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, receiveBuffer)
+		}), err)
+	}}
+	c, err := d.Dial("tcp", p.addr)
+	if err == nil {
+		err = c.SetDeadline(time.Now().Add(2 * patience))
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return c
 }
 
 // play reports whether the node cut the client off before the end.
@@ -105,13 +127,17 @@ func (d drip) play(c net.Conn, end <-chan struct{}) bool {
 	}
 }
 
-// readSlowly takes a few bytes every half second, for three times as long as a
-// write may last, then all that is left. What the kernel had buffered arrives
+// readSlowly takes a few bytes every half second, from the first one on for three
+// times as long as a write may last, then all that is left. What the kernel had buffered arrives
 // even on a connection that was cut, but not the whole answer.
 func readSlowly(c net.Conn, end <-chan struct{}) bool {
 	ticker := time.NewTicker(500 * time.Millisecond)
 	defer ticker.Stop()
-	got := int64(0)
+	first, err := c.Read(make([]byte, 32))
+	if err != nil {
+		return false // it never had an answer to read slowly
+	}
+	got := int64(first)
 	for range 3 * int(timeout/(500*time.Millisecond)) {
 		select {
 		case <-end:
