@@ -28,7 +28,10 @@ save() { # NAME VOLUME
 save secrets "$(volume control-plane /secrets)"
 save control-data "$(volume control-plane /data)"
 save prometheus-data "$(volume prometheus /prometheus)"
-tar -c --exclude=runbooks -f "$work/config.tar" .env deploy/config monitoring
+own= # what only some have
+for path in certs docker-compose.override.yml; do [ ! -e "$path" ] || own="$own $path"; done
+# shellcheck disable=SC2086 # a list of words
+tar -c --exclude=runbooks -f "$work/config.tar" .env deploy/config monitoring $own
 
 mkdir -p "$folder"
 file=$folder/api-proxy-$(date -u +%Y%m%dT%H%M%SZ).tar.gz

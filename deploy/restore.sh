@@ -14,6 +14,7 @@ for part in config secrets control-data prometheus-data; do
   [ -f "$work/$part.tar" ] || { echo "restore: $1 has no $part; it is no backup of this stack" >&2; exit 1; }
 done
 
+[ -f .env ] || : >.env # compose wants one even to stop
 $compose down
 tar -xf "$work/config.tar"
 # Started and stopped again, so that all volumes are there: creating alone would

@@ -41,6 +41,7 @@ func TestScenario(t *testing.T) {
 		})
 	}
 	stage("what the guide promises", (*stack).promises)
+	stage("rotation", (*stack).rotation)
 	stage("scale under load", (*stack).scaleUnderLoad)
 	stage("stop a node", (*stack).stopNode)
 	stage("stop and restart the control plane", (*stack).stopControl)
@@ -111,6 +112,25 @@ func (s *stack) promises() {
 	if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("20 MiB: %v, %v", resp, err)
 	}
+}
+
+// rotation: logrotate with our file, after which everybody writes into new files.
+func (s *stack) rotation() {
+	if _, err := exec.LookPath("logrotate"); err != nil && os.Getenv("CI") == "" {
+		s.t.Skip("logrotate is not installed")
+	}
+	s.write("logrotate.conf", strings.ReplaceAll(s.read("deploy/logrotate.conf"), "/path/to/api-proxy", s.dir))
+	s.run("logrotate", "--force", "--state", filepath.Join(s.dir, "logrotate.state"), filepath.Join(s.dir, "logrotate.conf"))
+	for _, name := range []string{"logs/access.log", "logs/control-plane/control.log"} {
+		if s.read(name+".1") == "" {
+			s.t.Errorf("%s.1 is empty", name)
+		}
+	}
+	s.eventually("the nodes log into a new file", func() bool {
+		_, _ = get("http://" + s.proxy + "/coingecko/test")
+		lines, _ := os.ReadFile(filepath.Join(s.dir, "logs/access.log"))
+		return len(lines) > 0
+	})
 }
 
 func (s *stack) scaleUnderLoad() {
@@ -280,7 +300,6 @@ func (s *stack) backup() {
 	}
 	s.compose("--profile", "redis", "down", "-v")
 	s.run("rm", "-r", "deploy/config", ".env")
-	s.write(".env", "") // compose wants one even to stop
 	s.run("deploy/restore.sh", files[0])
 	s.eventually("the published limit is back", func() bool {
 		code, body := get("http://" + s.control + "/api/v1/limits")

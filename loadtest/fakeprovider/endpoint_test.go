@@ -72,6 +72,7 @@ func TestProviderEndpoints(t *testing.T) {
 	}{
 		{"GET", "/zerion/v1/wallets/0xabc/portfolio", zerion, 200, `"id":"0xabc","type":"portfolio"`},
 		{"GET", "/zerion/v1/wallets//portfolio", zerion, 404, `{"errors":[{"detail":"no such path","title":"Not Found"}]}`},
+		{"GET", "/zerion/v1/test", zerion, 200, `{"ok":true,"provider":"zerion"}`},
 		{"GET", "/zerion/test", nil, 401, `"title":"Unauthorized"`},
 		{"GET", "/api/v3/ping", coinGecko, 200, `{"gecko_says":"(V3) To the Moon!"}`},
 		{"GET", "/api/v3/simple/price?ids=bitcoin,nocoin,tether&vs_currencies=usd,eur,xxx", coinGecko, 200,
