@@ -1,5 +1,5 @@
 // Repeated GETs: each of the PATHS reaches the provider once for each node (HOLDERS)
-// and cache_ttl; the other answers are from memory.
+// and cache_ttl; the other answers are from memory. DURATION is at most one cache_ttl.
 import { Counter, Gauge } from 'k6/metrics';
 import { get, arrival, reset, arrivals, percentiles, summary } from './lib.js';
 

@@ -2,7 +2,7 @@
 // change is in force on every node within seconds. Needs CONTROL and TOKEN.
 import { sleep } from 'k6';
 import { Trend } from 'k6/metrics';
-import { mixed, arrival, change, ok, duration, percentiles, summary } from './lib.js';
+import { mixed, arrival, borrow, giveBack, change, ok, duration, percentiles, summary } from './lib.js';
 
 const applied = new Trend('our_ms_until_applied_everywhere', true);
 
@@ -16,6 +16,7 @@ export const options = {
 };
 export const handleSummary = summary('config_change');
 
+export function setup() { return borrow('global', { rate: 1000, burst: 2000 }); }
 export function load() { mixed(); }
 export function changes() {
   const res = change('PUT', '/api/v1/limits/global?wait=5s', { rate: 1000 + (__ITER % 2) * 100, burst: 2000 });
@@ -23,4 +24,4 @@ export function changes() {
   applied.add(res.timings.duration);
   sleep(1);
 }
-export function teardown() { change('PUT', '/api/v1/limits/global', { rate: 1000, burst: 2000 }); }
+export const teardown = giveBack;

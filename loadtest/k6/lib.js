@@ -65,6 +65,15 @@ export function arrivals(provider) {
   return http.get(oracle + '/_control/stats', quiet).json()[provider];
 }
 
+// beyond is by how much the arrivals at all providers exceed a limit that holds for
+// all of them. Arrivals are as far apart as admissions, but for the time on the way.
+export function beyond(limit) {
+  const all = Object.values(http.get(oracle + '/_control/stats', quiet).json()).filter((a) => a.arrivals > 0);
+  const seconds = (Math.max(...all.map((a) => a.last_ns)) - Math.min(...all.map((a) => a.first_ns))) / 1e9 + transit;
+  return Math.max(0, all.reduce((sum, a) => sum + a.arrivals, 0) - (limit.rate * seconds + limit.burst));
+}
+export const transit = 0.1; // seconds
+
 export function reset() { http.post(oracle + '/_control/reset', null, quiet); }
 
 // fault makes a provider fail: fault({provider: 'zerion', error_rate: 1, status: 503}).
@@ -82,6 +91,19 @@ export function change(method, path, body) {
   });
 }
 
+// borrow changes a limit, such as 'global', for as long as a script runs; the value
+// is what giveBack puts in force again. Both need CONTROL and TOKEN.
+export function borrow(limit, to) {
+  const before = http.get(control + '/api/v1/limits', quiet).json()[limit];
+  set({ limit: limit, to: to });
+  return { limit: limit, to: { rate: before.rate, burst: before.burst } };
+}
+export const giveBack = (before) => set(before);
+function set(what) {
+  const res = change('PUT', '/api/v1/limits/' + what.limit + '?wait=5s', what.to);
+  if (res.status !== 200) throw new Error('the limit ' + what.limit + ' cannot be changed; TOKEN is the admin token? ' + res.status + ' ' + res.body);
+}
+
 export function ok(res, what, conditions) {
   return check(res, Object.fromEntries(Object.entries(conditions).map(([k, v]) => [what + ': ' + k, v])));
 }
@@ -92,14 +114,11 @@ export function arrival(defaultRate, defaultDuration) {
   return { executor: 'constant-arrival-rate', rate: r, timeUnit: '1s', duration: duration || defaultDuration, preAllocatedVUs: Math.min(200, 20 + r / 10), maxVUs: 500 };
 }
 
-// ramp is a scenario of changing rates: [[rate, duration], ...]. RATE scales it:
-// it is the highest rate.
-export function ramp(steps) {
-  const top = Math.max(...steps.map((s) => s[0]));
-  const k = (rate || top) / top;
+// ramp is a scenario of changing rates, [[part, duration], ...]: parts of top.
+export function ramp(top, steps) {
   return {
-    executor: 'ramping-arrival-rate', startRate: Math.round(steps[0][0] * k), timeUnit: '1s', preAllocatedVUs: 100, maxVUs: 1000,
-    stages: steps.map(([r, d]) => ({ target: Math.round(r * k), duration: d })),
+    executor: 'ramping-arrival-rate', startRate: Math.round(steps[0][0] * top), timeUnit: '1s', preAllocatedVUs: 100, maxVUs: 1000,
+    stages: steps.map(([part, d]) => ({ target: Math.round(part * top), duration: d })),
   };
 }
 
@@ -109,7 +128,7 @@ export const percentiles = ['avg', 'med', 'p(95)', 'p(99)', 'max'];
 export function summary(name) {
   return (data) => {
     const m = data.metrics, v = (metric, key) => (m[metric] ? m[metric].values[key] : undefined);
-    const num = (x, unit) => (x === undefined ? '-' : (Math.abs(x) >= 100 ? x.toFixed(0) : x.toFixed(2)) + (unit || ''));
+    const num = (x, unit) => (!Number.isFinite(x) ? '-' : (Math.abs(x) >= 100 ? x.toFixed(0) : x.toFixed(2)) + (unit || ''));
     const lines = [['requests', num(v('http_reqs', 'count')) + '  (' + num(v('http_reqs', 'rate'), '/s') + ')'],
       ['failed', num(100 * v('http_req_failed', 'rate'), ' %')],
       ['429', num(100 * v('answered_429', 'rate'), ' %')],

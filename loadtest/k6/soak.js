@@ -1,4 +1,5 @@
-// The same load for long: no failure, and no growth of memory or files.
+// The same load for long: no failure, and no growth of memory or files. PROMETHEUS
+// is its URL, for nodes behind a balancer; else the PROXYs are asked.
 import http from 'k6/http';
 import { Gauge } from 'k6/metrics';
 import { mixed, arrival, proxies, percentiles, summary } from './lib.js';
@@ -12,6 +13,7 @@ export const options = {
 export const handleSummary = summary('soak');
 
 function sum(name) {
+  if (__ENV.PROMETHEUS) return Number(http.get(__ENV.PROMETHEUS + '/api/v1/query?query=sum(' + name + '{job="api-proxy"})').json().data.result[0].value[1]);
   return proxies.map((p) => Number((http.get(p + '/metrics').body.match(new RegExp('^' + name + ' (\\S+)', 'm')) || [0, 0])[1])).reduce((a, b) => a + b, 0);
 }
 
