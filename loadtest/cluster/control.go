@@ -76,11 +76,15 @@ func (c *Cluster) join(i int, no *node.Options) error {
 // Secret is the password of NATS.
 func (c *Cluster) Secret() string { return c.secret }
 
-// Cut breaks the links of all nodes to NATS; it needs Relays, like the next two.
+// Cut breaks the links of all nodes to NATS; it needs Relays, like the next three.
 func (c *Cluster) Cut() { c.eachRelay((*Relay).Cut) }
 
 // Hold lets no byte through on the links of all nodes to NATS.
 func (c *Cluster) Hold() { c.eachRelay((*Relay).Hold) }
+
+// Swallow breaks the links of all nodes to NATS and leaves attempts to connect
+// without an answer.
+func (c *Cluster) Swallow() { c.eachRelay((*Relay).Swallow) }
 
 // Heal mends all links.
 func (c *Cluster) Heal() { c.eachRelay((*Relay).Heal) }

@@ -59,6 +59,17 @@ func (r *Relay) Hold() {
 	}
 }
 
+// Swallow closes all connections and lets nothing through on new ones, as the
+// address of a machine does that was switched off.
+func (r *Relay) Swallow() {
+	r.Hold()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.conns {
+		_ = c.Close()
+	}
+}
+
 // Heal lets everything pass again, what was held back first.
 func (r *Relay) Heal() {
 	r.mu.Lock()

@@ -30,6 +30,7 @@ func TestOutages(t *testing.T) {
 	}{
 		{"stopped", func(b *bench) error { return b.StopController(context.Background()) }, func(b *bench) error { return b.StartController() }},
 		{"partitioned", func(b *bench) error { b.Hold(); return nil }, func(b *bench) error { b.Heal(); return nil }},
+		{"swallowed", func(b *bench) error { b.Swallow(); return nil }, func(b *bench) error { b.Heal(); return nil }},
 		{"cut", func(b *bench) error { b.Cut(); return nil }, func(b *bench) error { b.Heal(); return nil }},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -52,24 +52,34 @@ type Options struct {
 	Trouble func(what string, err error)
 }
 
-// Bus is the connection. Its methods are safe for simultaneous use.
+// Bus is the connection. Its methods are safe for simultaneous use. Report,
+// Connected and LocalIP never wait: while the library connects it holds a lock
+// that all its functions take, for two seconds if nobody answers, and the leases
+// of a node must not miss their ticks meanwhile.
 type Bus struct {
-	options Options
-	nc      *nats.Conn
-	js      jetstream.JetStream
-	renewed chan struct{} // closed when the watches must begin anew
-	mu      sync.Mutex    // guards renewed
-	stop    context.CancelFunc
-	watches sync.WaitGroup
+	options  Options
+	patience time.Duration // for an attempt to connect
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	up       atomic.Bool            // there is a connection
+	local    atomic.Pointer[string] // our end of the newest one, host:port
+	reports  chan []byte            // the newest one that is not sent yet
+	lost     atomic.Bool            // one could not be sent
+	renewed  chan struct{}          // closed when the watches must begin anew
+	mu       sync.Mutex             // guards renewed
+	stop     context.CancelFunc
+	watches  sync.WaitGroup
 }
 
 // New makes a bus that does not connect yet.
-func New(o Options) *Bus { return &Bus{options: o, renewed: make(chan struct{})} }
+func New(o Options) *Bus {
+	return &Bus{options: o, patience: dialTimeout, reports: make(chan []byte, 1), renewed: make(chan struct{})}
+}
 
 // Connect starts to seek the connection and returns at once; the error is for
 // options that can never work. It is called once, before any other method.
 func (b *Bus) Connect() error {
-	d := &dialer{Dialer: net.Dialer{Timeout: dialTimeout}}
+	d := &dialer{Dialer: net.Dialer{Timeout: b.patience}}
 	nc, err := nats.Connect(b.options.URL, append(b.natsOptions(), nats.SetCustomDialer(d))...)
 	if err != nil {
 		return fmt.Errorf("--nats-url: %w", err)
@@ -85,6 +95,7 @@ func (b *Bus) Connect() error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
+	b.watches.Go(func() { b.send(ctx) })
 	b.watches.Go(func() { b.follow(ctx, wire.ConfigBucket, wire.ConfigKey, b.config) })
 	b.watches.Go(func() { b.follow(ctx, wire.BreakerBucket, jetstream.AllKeys, b.breaker) })
 	return nil
@@ -119,14 +130,17 @@ func (b *Bus) natsOptions() []nats.Option {
 		nats.IgnoreAuthErrorAbort(), // a secret may be mended at the other end
 		nats.PingInterval(pingEvery),
 		nats.MaxPingsOutstanding(pingsMissed),
-		nats.Timeout(dialTimeout),
+		nats.Timeout(b.patience),
 		nats.FlusherTimeout(writeTimeout),
 		nats.NoEcho(),
 		nats.SkipHostLookup(), // the dialer does it, in its time
 		nats.CustomInboxPrefix(wire.InboxPrefix(o.Node)),
-		nats.ConnectHandler(func(*nats.Conn) { b.connected() }),
-		nats.ReconnectHandler(func(*nats.Conn) { b.connected() }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { o.Connection(false, reason(err)) }),
+		nats.ConnectHandler(b.connected),
+		nats.ReconnectHandler(b.connected),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			b.up.Store(false)
+			o.Connection(false, reason(err))
+		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			if !errors.Is(err, errTooEarly) {
 				o.Trouble("cannot connect to NATS", plain(err))
@@ -148,7 +162,10 @@ func (b *Bus) natsOptions() []nats.Option {
 // connected is told first, then the watches begin anew: a server that was
 // restarted may have other streams under the same names, in which an old
 // watch's position means nothing.
-func (b *Bus) connected() {
+func (b *Bus) connected(nc *nats.Conn) {
+	local := nc.LocalAddr()
+	b.local.Store(&local)
+	b.up.Store(true)
 	b.options.Connection(true, "")
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -157,22 +174,65 @@ func (b *Bus) connected() {
 }
 
 // Connected reports whether there is a connection, as far as is known.
-func (b *Bus) Connected() bool { return b.nc.IsConnected() }
+func (b *Bus) Connected() bool { return b.up.Load() }
 
-// LocalIP is this host's address on the way to NATS; empty without a
+// LocalIP is this host's address on the way to NATS; empty before the first
 // connection.
 func (b *Bus) LocalIP() string {
-	addr := b.nc.LocalAddr()
-	if i := strings.LastIndexByte(addr, ':'); i > 0 {
-		return strings.Trim(addr[:i], "[]")
+	if addr := b.local.Load(); addr != nil {
+		if i := strings.LastIndexByte(*addr, ':'); i > 0 {
+			return strings.Trim((*addr)[:i], "[]")
+		}
 	}
 	return ""
 }
 
-// Report sends a report, or drops it when there is no connection: the next one
-// says it all again.
+var errNotSent = errors.New("a report could not be sent")
+
+// Report has a report sent, or drops it when there is no connection. It takes the
+// place of one that waits still, whose content it repeats. The error says that
+// this one or one before was lost.
 func (b *Bus) Report(r wire.Report) error {
-	return b.nc.Publish(wire.ReportSubject(b.options.Node), wire.Encode(r))
+	if !b.up.Load() {
+		return errNotSent
+	}
+	lost := b.lost.Swap(false)
+	select {
+	case <-b.reports:
+		lost = true
+	default:
+	}
+	select {
+	case b.reports <- wire.Encode(r):
+	default: // another caller's came in between
+		lost = true
+	}
+	if lost {
+		return errNotSent
+	}
+	return nil
+}
+
+// send publishes reports until ctx ends, and then the last one.
+func (b *Bus) send(ctx context.Context) {
+	publish := func(report []byte) {
+		if b.nc.Publish(wire.ReportSubject(b.options.Node), report) != nil {
+			b.lost.Store(true)
+		}
+	}
+	for {
+		select {
+		case report := <-b.reports:
+			publish(report)
+		case <-ctx.Done():
+			select {
+			case report := <-b.reports:
+				publish(report)
+			default:
+			}
+			return
+		}
+	}
 }
 
 // Fetch reads the configuration, for a node that has been told of a newer one
@@ -194,7 +254,7 @@ func (b *Bus) Fetch(ctx context.Context) error {
 func (b *Bus) Close() {
 	b.stop()
 	b.watches.Wait()
-	if b.nc.IsConnected() { // else it would wait for a connection
+	if b.up.Load() { // else it would wait for a connection
 		_ = b.nc.FlushTimeout(writeTimeout)
 	}
 	b.nc.Close()

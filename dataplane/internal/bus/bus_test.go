@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bufio"
 	"errors"
 	"net"
 	"strings"
@@ -63,6 +64,64 @@ func TestConnectDoesNotWait(t *testing.T) {
 		t.Error("a report was kept for later")
 	}
 	b.Close()
+}
+
+// While the library waits for a server that accepts and says nothing, whoever
+// reports does not: a node's leases ended because their ticks came too late.
+func TestReportDoesNotWait(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	b := New((&heard{}).options("nats://" + l.Addr().String()))
+	b.patience = time.Minute
+	if err := b.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := l.Accept() // now it waits for a greeting
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // a second attempt says that the first was given up
+		if next, err := l.Accept(); err == nil {
+			_, _ = conn.Close(), next.Close()
+		}
+	}()
+	b.up.Store(true) // as if the news of the loss had not come yet
+	for range 3 {
+		_ = b.Report(wire.Report{Head: wire.Now()})
+	}
+	if b.LocalIP() != "" || !b.Connected() {
+		t.Error("it asked the library")
+	}
+	if _, err := conn.Write([]byte("INFO {\"proto\":1}\r\n")); err != nil {
+		t.Error(err)
+	}
+	if line, err := bufio.NewReader(conn).ReadString(' '); line != "CONNECT " {
+		t.Errorf("the library gave up meanwhile: %q, %v", line, err)
+	}
+	_, _ = conn.Close(), l.Close()
+	b.Close()
+}
+
+// A report that could not be sent is told with the next one.
+func TestReportTellsALoss(t *testing.T) {
+	b := New((&heard{}).options(""))
+	b.up.Store(true)
+	if err := b.Report(wire.Report{Head: wire.Now()}); err != nil {
+		t.Error(err)
+	}
+	if err := b.Report(wire.Report{Head: wire.Now(), Node: "newer"}); err == nil {
+		t.Error("a report was replaced, and nothing said")
+	}
+	if got := string(<-b.reports); !strings.Contains(got, "newer") {
+		t.Errorf("%s is sent", got)
+	}
+	b.lost.Store(true)
+	if b.Report(wire.Report{Head: wire.Now()}) == nil {
+		t.Error("a report was lost, and nothing said")
+	}
 }
 
 func TestWrongURL(t *testing.T) {
