@@ -12,14 +12,15 @@ func TestAllocations(t *testing.T) {
 	var key, out []byte
 	answers := make([]Answer, 2)
 	f := func() {
-		if b.Parse(body, 10) != nil || m.Class(&b.Calls[0]) != Latest {
+		if b.Parse(body) != nil || m.Class(&b.Calls[0]) != Latest {
 			t.Fatal("not read")
 		}
 		key = b.Calls[0].AppendKey(key[:0])
-		out = b.AppendRequest(out[:0], all)
+		ask(&b, all)
+		out = b.AppendRequest(out[:0])
 		clear(answers)
-		if _, err := b.ParseAnswer(came, answers, all); err != nil {
-			t.Fatal(err)
+		if _, err := b.ParseAnswer(came, answers); err != nil || !b.Distinct() || Anonymous(came) {
+			t.Fatal("not read", err)
 		}
 		out = b.AppendAnswers(out[:0], answers)
 	}
@@ -36,7 +37,7 @@ func BenchmarkParse(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if batch.Parse(body, 10) != nil {
+		if batch.Parse(body) != nil {
 			b.Fatal("not read")
 		}
 		key = batch.Calls[0].AppendKey(key[:0])

@@ -7,133 +7,184 @@ import (
 )
 
 // ErrAnswer is an answer that does not fit the calls.
-var ErrAnswer = errors.New("jsonrpc: the answer does not fit the calls")
+var ErrAnswer = errors.New("jsonrpc: the provider's answer does not fit the calls: an id is wrong, missing or there twice")
 
-// Answer is what came back for one call.
+// Answer is what is known of one call: a stored result, or what the provider
+// answered.
 type Answer struct {
-	// Body is the member after the id: `"result":...` or `"error":...` with
-	// whatever else the provider sent, as it came; nil = no answer.
-	Body []byte
-	// Result is the result's value, nil for an error.
-	Result []byte
+	Result []byte // the result's value; nil for an error
+	Raw    []byte // the provider's whole object as it came; nil for a stored result
+
+	id    []byte // in Raw
+	plain bool   // Raw holds a version, an id and a result, and nothing else
 }
 
-// Plain reports whether the answer holds a result and nothing else, so that the
-// result is all there is to store.
-func (a *Answer) Plain() bool { return a.Result != nil && a.Body == nil }
+// Plain reports whether the answer came as a result and nothing else, so that
+// the result is all there is to store.
+func (a *Answer) Plain() bool { return a.plain }
 
-// ParseAnswer reads the provider's answer to an AppendRequest into answers, one
-// for each place, which must be empty. Places that were not asked for, ids that
-// are no places, and ids that come twice are ErrAnswer; so is an answer that a
-// place lacks. A provider that refuses the batch as a whole answers with one
-// object that has an error and a null id: single is it then.
-func (b *Batch) ParseAnswer(body []byte, answers []Answer, wanted func(place int) bool) (single []byte, err error) {
+// ParseAnswer reads the provider's answer to the calls that were Asked into the
+// answers at their places; there is one for each call, and those are empty. ids
+// that are not of a call, or come twice, are ErrAnswer; so is a call that is left
+// without an answer. A provider that refuses a batch as a whole answers with one
+// error without an id: refused is true then, and no answer is filled in. Calls
+// that are all notifications fit whatever comes.
+func (b *Batch) ParseAnswer(body []byte, answers []Answer) (refused bool, err error) {
+	expected := 0
+	for i := range b.Calls {
+		if b.Calls[i].Asked && b.Calls[i].ID != nil {
+			expected++
+		}
+	}
+	if expected == 0 {
+		return false, nil
+	}
 	v, rest, err := value(body)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	if len(skipSpace(rest)) > 0 {
-		return nil, ErrSyntax
+		return false, ErrSyntax
 	}
 	switch {
 	case v[0] == '{' && b.IsArray:
-		return v, nil
+		if refusal := lookup(v, "error"); len(refusal) > 0 && refusal[0] == '{' && Anonymous(v) {
+			return true, nil
+		}
+		return false, ErrAnswer
 	case v[0] == '{':
-		err = b.place(v, answers, wanted)
-	case v[0] == '[' && b.IsArray:
-		for list := inner(v); ; {
-			one, rest, ok := element(list)
-			if !ok {
-				break
-			}
-			if err = b.place(one, answers, wanted); err != nil {
-				return nil, err
-			}
-			list = rest
+		_, err = b.place(v, answers, 0)
+		return false, err
+	case v[0] != '[' || !b.IsArray:
+		return false, ErrAnswer
+	}
+	next := 0 // most providers answer in order
+	for list := inner(v); ; expected-- {
+		one, rest, ok := element(list)
+		if !ok {
+			break
 		}
-	default:
-		return nil, ErrAnswer
-	}
-	if err != nil {
-		return nil, err
-	}
-	for place := range b.Calls {
-		if wanted(place) && b.Calls[place].ID != nil && answers[place].Body == nil && answers[place].Result == nil {
-			return nil, ErrAnswer
+		if next, err = b.place(one, answers, next); err != nil {
+			return false, err
 		}
+		list = rest
 	}
-	return nil, nil
+	if expected != 0 {
+		return false, ErrAnswer
+	}
+	return false, nil
 }
 
-func (b *Batch) place(v []byte, answers []Answer, wanted func(int) bool) error {
-	if v[0] != '{' {
-		return ErrAnswer
+// place puts an answer where its call is, and returns the place after it. The
+// search for that begins at hint.
+func (b *Batch) place(v []byte, answers []Answer, hint int) (next int, err error) {
+	a, err := parseAnswer(v)
+	if err != nil {
+		return 0, err
 	}
-	var version, id, result, failure []byte
-	plain := true
+	place, ok := b.find(a.id, hint)
+	if !ok || answers[place].Raw != nil {
+		return 0, ErrAnswer
+	}
+	answers[place] = a
+	return place + 1, nil
+}
+
+func parseAnswer(v []byte) (a Answer, err error) {
+	if v[0] != '{' {
+		return a, ErrAnswer
+	}
+	a.Raw, a.plain = v, true
+	var version, failure []byte
 	for inside := inner(v); ; {
 		key, v, rest, ok := member(inside)
 		if !ok {
 			break
 		}
 		inside = rest
-		to := &result
+		to := &a.Result
 		switch string(key) {
 		case "jsonrpc":
 			to = &version
 		case "id":
-			to = &id
+			to = &a.id
 		case "result":
 		case "error":
 			to = &failure
 		default:
-			plain = false
+			a.plain = false
 			continue
 		}
 		if *to != nil {
-			return ErrAnswer
+			return a, ErrAnswer
 		}
 		*to = v
 	}
-	place, err := strconv.Atoi(string(id)) // does not allocate: it does not keep it
-	if err != nil || place < 0 || place >= len(b.Calls) || !wanted(place) || id[0] == '+' {
-		return ErrAnswer
-	}
-	a := &answers[place]
-	if a.Body != nil || a.Result != nil {
-		return ErrAnswer
-	}
-	if failure != nil && bytes.Equal(failure, null) {
-		failure = nil // some send both, one of them null
-	}
 	switch {
-	case failure != nil:
-		a.Body = v
-	case result == nil:
-		return ErrAnswer
-	case plain:
-		a.Result = result
-	default:
-		a.Result, a.Body = result, v
+	case failure != nil && !bytes.Equal(failure, null): // some send both, one of them null
+		a.Result, a.plain = nil, false
+	case a.Result == nil:
+		return a, ErrAnswer
 	}
-	return nil
+	return a, nil
 }
 
 var null = []byte("null")
 
-// AppendAnswer appends the answer to the call with the caller's id in its place.
-// A notification gets none.
-func (c *Call) AppendAnswer(dst []byte, a *Answer) []byte {
-	if c.ID == nil {
-		return dst
+// find is the place of the call that an answer's id is of.
+func (b *Batch) find(id []byte, hint int) (place int, ok bool) {
+	if b.Own {
+		place, err := strconv.Atoi(string(id)) // does not allocate: it does not keep it
+		ok = err == nil && place >= 0 && place < len(b.Calls) && id[0] != '-' && b.Calls[place].Asked && b.Calls[place].ID != nil
+		return place, ok
 	}
-	if a.Body == nil {
-		return AppendResult(dst, c.ID, a.Result)
+	for i := range b.Calls {
+		place = (hint + i) % len(b.Calls)
+		if c := &b.Calls[place]; c.Asked && c.ID != nil && bytes.Equal(c.ID, id) {
+			return place, true
+		}
+	}
+	return 0, false
+}
+
+// Anonymous reports whether an answer names no call: it is one object with no id,
+// or a null one, or no JSON and nothing that looks like an id.
+func Anonymous(body []byte) bool {
+	v, rest, err := value(body)
+	if err != nil || len(skipSpace(rest)) > 0 || v[0] != '{' {
+		return !bytes.Contains(body, []byte(`"id"`))
+	}
+	named := 0
+	for inside := inner(v); ; {
+		key, v, rest, ok := member(inside)
+		if !ok {
+			return named <= 1
+		}
+		if string(key) == "id" {
+			if named++; !bytes.Equal(v, null) {
+				return false
+			}
+		}
+		inside = rest
+	}
+}
+
+// AppendAnswer appends the answer to the call with the caller's id in it. A
+// notification gets none.
+func (c *Call) AppendAnswer(dst []byte, a *Answer) []byte {
+	switch {
+	case c.ID == nil:
+		return dst
+	case a.Raw == nil:
+		dst = append(append(dst, `{"jsonrpc":"2.0","id":`...), c.ID...)
+		dst = append(append(dst, `,"result":`...), a.Result...)
+		return append(dst, '}')
+	case bytes.Equal(a.id, c.ID):
+		return append(dst, a.Raw...)
 	}
 	// Not ours to take apart: only the id changes.
 	dst = append(dst, '{')
-	first := true
-	for inside := inner(a.Body); ; {
+	for inside, first := inner(a.Raw), true; ; first = false {
 		key, v, rest, ok := member(inside)
 		if !ok {
 			return append(dst, '}')
@@ -145,20 +196,12 @@ func (c *Call) AppendAnswer(dst []byte, a *Answer) []byte {
 		if !first {
 			dst = append(dst, ',')
 		}
-		first = false
 		dst = append(append(append(dst, '"'), key...), '"', ':')
 		dst = append(dst, v...)
 	}
 }
 
-// AppendResult appends an answer with a stored result.
-func AppendResult(dst, id, result []byte) []byte {
-	dst = append(append(dst, `{"jsonrpc":"2.0","id":`...), id...)
-	dst = append(append(dst, `,"result":`...), result...)
-	return append(dst, '}')
-}
-
-// AppendAnswers appends the answer to the whole batch, in the order of its
+// AppendAnswers appends the answer to the whole request, in the order of its
 // calls. It is empty if all of them were notifications, as JSON-RPC wants it.
 func (b *Batch) AppendAnswers(dst []byte, answers []Answer) []byte {
 	if !b.IsArray {
@@ -181,5 +224,3 @@ func (b *Batch) AppendAnswers(dst []byte, answers []Answer) []byte {
 	}
 	return dst
 }
-
-func appendPlace(dst []byte, place int) []byte { return strconv.AppendInt(dst, int64(place), 10) }

@@ -8,14 +8,14 @@ package jsonrpc
 import (
 	"bytes"
 	"errors"
+	"strconv"
 )
 
-// The errors of Parse. After errSyntax and ErrCall the body is best left to the
-// provider, which will say what is wrong with it.
+// The errors of Parse. The body is best left to the provider then, which will say
+// what is wrong with it.
 var (
 	ErrSyntax = errSyntax
 	ErrCall   = errors.New("jsonrpc: not a call, or one that two readers could read differently")
-	ErrBatch  = errors.New("jsonrpc: the batch holds more calls than max_batch allows")
 )
 
 // Call is one call. Its slices point into the body.
@@ -24,20 +24,21 @@ type Call struct {
 	ID     []byte // as written: a string, a number or null; nil for a notification
 	Method []byte // without its quotes; it holds no escapes
 	Params []byte // as written; nil if there are none
+	Asked  bool   // the provider is asked; whoever decides that sets it
 }
 
 // Batch is the content of one request body.
 type Batch struct {
 	Calls   []Call
 	IsArray bool // [call], not call: so must the answer be
+	Own     bool // the provider sees our ids, which are the calls' places, and not the caller's
 }
 
-// Parse reads the body of a request into b, whose buffer is used again. A batch
-// of more than most calls is ErrBatch, whatever they are; an empty one is
-// ErrCall. Member names that repeat or are spelled with escapes are refused, for
-// what we take for the method must be what the provider calls.
-func (b *Batch) Parse(body []byte, most int) error {
-	b.Calls, b.IsArray = b.Calls[:0], false
+// Parse reads the body of a request into b, whose buffer is used again. An empty
+// batch is ErrCall. Member names that repeat or are spelled with escapes are
+// refused, for what we take for the method must be what the provider calls.
+func (b *Batch) Parse(body []byte) error {
+	b.Calls, b.IsArray, b.Own = b.Calls[:0], false, false
 	v, rest, err := value(body)
 	if err != nil {
 		return err
@@ -49,24 +50,20 @@ func (b *Batch) Parse(body []byte, most int) error {
 		return b.add(v)
 	}
 	b.IsArray = true
-	n := 0
-	for list := inner(v); ; n++ {
+	for list := inner(v); ; {
 		call, rest, ok := element(list)
 		if !ok {
 			break
 		}
-		if n == most {
-			return ErrBatch
-		}
-		if e := b.add(call); e != nil {
-			err = e // a bad call does not keep a batch from being too long
+		if err := b.add(call); err != nil {
+			return err
 		}
 		list = rest
 	}
-	if n == 0 {
+	if len(b.Calls) == 0 {
 		return ErrCall
 	}
-	return err
+	return nil
 }
 
 func (b *Batch) add(v []byte) error {
@@ -122,23 +119,43 @@ func (c *Call) AppendKey(dst []byte) []byte {
 	return appendCompact(dst, c.Params)
 }
 
-// AppendRequest appends the calls whose place is wanted as one request body. The
-// ids are their places in the batch, so that answers find back whatever ids the
-// caller chose. It is an array if the caller sent one.
-func (b *Batch) AppendRequest(dst []byte, wanted func(place int) bool) []byte {
+// Distinct reports whether the ids tell the calls apart, so that answers find
+// their calls by them. null does not: an error may have it for want of an id.
+func (b *Batch) Distinct() bool {
+	for i := range b.Calls {
+		id := b.Calls[i].ID
+		if id == nil {
+			continue
+		}
+		if bytes.Equal(id, null) {
+			return false
+		}
+		for j := range i {
+			if bytes.Equal(b.Calls[j].ID, id) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// AppendRequest appends the calls that are Asked as one request body, with ids of
+// our own: the answers find their way back whatever ids the caller chose.
+func (b *Batch) AppendRequest(dst []byte) []byte {
+	b.Own = true
 	if b.IsArray {
 		dst = append(dst, '[')
 	}
-	first := true
-	for place := range b.Calls {
-		if !wanted(place) {
+	for place, first := 0, true; place < len(b.Calls); place++ {
+		c := &b.Calls[place]
+		if !c.Asked {
 			continue
 		}
 		if !first {
 			dst = append(dst, ',')
 		}
 		first = false
-		dst = b.Calls[place].appendAs(dst, place)
+		dst = c.appendAs(dst, place)
 	}
 	if b.IsArray {
 		dst = append(dst, ']')
@@ -150,7 +167,7 @@ func (b *Batch) AppendRequest(dst []byte, wanted func(place int) bool) []byte {
 func (c *Call) appendAs(dst []byte, place int) []byte {
 	dst = append(dst, `{"jsonrpc":"2.0",`...)
 	if c.ID != nil {
-		dst = append(appendPlace(append(dst, `"id":`...), place), ',')
+		dst = append(strconv.AppendInt(append(dst, `"id":`...), int64(place), 10), ',')
 	}
 	dst = append(append(append(dst, `"method":"`...), c.Method...), '"')
 	if c.Params != nil {

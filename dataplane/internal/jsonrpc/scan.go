@@ -5,8 +5,31 @@ import "errors"
 // errSyntax is anything that is not one JSON value (RFC 8259).
 var errSyntax = errors.New("jsonrpc: the body is not JSON")
 
-// maxDepth bounds the nesting of a value. The scanner counts; it does not recurse.
-const maxDepth = 128
+// maxDepth bounds the nesting of a value: the trace of a transaction takes two
+// levels for each of 1,024 nested calls. The scanner counts; it does not recurse.
+const maxDepth = 4096
+
+// nest is a stack of open objects and arrays, a bit for each: 1 is an object.
+type nest [maxDepth / 64]uint64
+
+func (n *nest) set(depth int, opening byte) {
+	bit := uint64(1) << (depth % 64)
+	if opening == '{' {
+		n[depth/64] |= bit
+	} else {
+		n[depth/64] &^= bit
+	}
+}
+
+func (n *nest) isObject(depth int) bool { return n[depth/64]&(1<<(depth%64)) != 0 }
+
+// closing is the byte that ends what was opened at depth.
+func (n *nest) closing(depth int) byte {
+	if n.isObject(depth) {
+		return '}'
+	}
+	return ']'
+}
 
 // value finds the end of the JSON value that b begins with, behind any white
 // space, and checks its syntax on the way. It returns the value and the rest.
@@ -29,7 +52,7 @@ func value(b []byte) (v, rest []byte, err error) {
 
 // container is the length of the object or array that b begins with.
 func container(b []byte) (int, error) {
-	var open [maxDepth]byte
+	var open nest
 	depth := 0
 	i := 0
 	for {
@@ -46,15 +69,15 @@ func container(b []byte) (int, error) {
 			if depth == maxDepth {
 				return 0, errSyntax
 			}
-			open[depth] = b[i]
+			open.set(depth, b[i])
 			depth++
 			i++
 			i += space(b[i:])
-			if i < len(b) && b[i] == open[depth-1]+2 { // ']' and '}' follow '[' and '{' by two
+			if i < len(b) && b[i] == open.closing(depth-1) {
 				empty = true
 				break
 			}
-			if open[depth-1] == '{' {
+			if open.isObject(depth - 1) {
 				n, err := name(b[i:])
 				if err != nil {
 					return 0, err
@@ -79,7 +102,7 @@ func container(b []byte) (int, error) {
 				i++
 				break
 			}
-			if b[i] != open[depth-1]+2 {
+			if b[i] != open.closing(depth-1) {
 				return 0, errSyntax
 			}
 			i++
@@ -87,7 +110,7 @@ func container(b []byte) (int, error) {
 				return i, nil
 			}
 		}
-		if open[depth-1] == '{' {
+		if open.isObject(depth - 1) {
 			n, err := name(b[i:])
 			if err != nil {
 				return 0, err
