@@ -26,6 +26,14 @@ type Judgement struct {
 	Fallback bool
 }
 
+// And is what can be said of an answer that is put together of two copies.
+func (j Judgement) And(o Judgement) Judgement {
+	return Judgement{
+		Use: max(j.Use, o.Use), Age: max(j.Age, o.Age), Kept: max(j.Kept, o.Kept), TTL: min(j.TTL, o.TTL),
+		Fallback: j.Fallback && o.Fallback,
+	}
+}
+
 // Judge decides what a stored answer is good for (RFC 9111 §4). now is the
 // node's clock.
 func (r *Rules) Judge(m *Meta, w *Wish, now int64) Judgement {

@@ -35,13 +35,18 @@ func AppendKey(dst []byte, k *Key) (key []byte, n int) {
 	n = len(dst) - start
 	// No part can hold a zero byte: route.Split and http1.ParseFields saw to that.
 	dst = append(dst, byte('0'+k.Method), 0)
+	return k.AppendFields(dst), n
+}
+
+// AppendFields appends the part of a key that the fields make.
+func (k *Key) AppendFields(dst []byte) []byte {
 	for _, f := range k.Fields {
 		if kindOf(f.Name, k.StripHeader) == keyed || hidesOthers(f) {
 			dst = append(appendLower(dst, f.Name), ':')
 			dst = append(append(dst, f.Value...), 0)
 		}
 	}
-	return dst, n
+	return dst
 }
 
 // hidesOthers finds a Connection that names other fields: the provider does not

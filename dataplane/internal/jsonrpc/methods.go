@@ -10,6 +10,7 @@ const (
 	Never  Class = iota // is not stored
 	Latest              // depends on the newest block: for jsonrpc.latest_ttl
 	Fixed               // by hash or number, or a constant: for cache_ttl
+	Classes             // how many there are
 )
 
 // rule says how the class of a call follows from its parameters.
@@ -86,11 +87,23 @@ func (m *Methods) Class(c *Call) Class {
 	switch {
 	case !ok || c.ID == nil:
 		return Never
+	case r.block > 0 && len(c.Params) > 0 && c.Params[0] == '{':
+		return Never // which of its members names the block is not known
 	case r.block > 0:
 		return blockClass(parameter(c.Params, r.block))
+	case r.class == Latest && mayBePending(c.Params):
+		return Never
 	}
 	return r.class
 }
+
+// mayBePending finds the block "pending" wherever it may stand, and what may be
+// another spelling of it.
+func mayBePending(params []byte) bool {
+	return bytes.Contains(params, pending) || bytes.IndexByte(params, '\\') >= 0
+}
+
+var pending = []byte("pending")
 
 // Keeps reports whether a result says something that holds: null means that
 // there is nothing yet, and what is not in a block may still change.

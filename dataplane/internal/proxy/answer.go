@@ -49,14 +49,7 @@ func (p *Proxy) unanswered(o verdict.AttemptOutcome) refusal {
 
 // passOn hands the upstream's answer to the client.
 func (p *Proxy) passOn(x *exchange) {
-	x.status = x.response.Status
-	switch {
-	case x.status >= 500:
-		x.kind = verdict.Upstream5xx
-	case x.status >= 400:
-		x.kind = verdict.Upstream4xx
-	}
-	x.ctx.SetStatusCode(x.status)
+	x.passStatus(x.response.Status)
 	x.copyFields()
 	p.ownHeaders(x)
 	switch {
@@ -69,6 +62,17 @@ func (p *Proxy) passOn(x *exchange) {
 		x.bytesOut = x.response.Length
 		p.dropConn(x)
 	}
+}
+
+func (x *exchange) passStatus(status int) {
+	x.status = status
+	switch {
+	case status >= 500:
+		x.kind = verdict.Upstream5xx
+	case status >= 400:
+		x.kind = verdict.Upstream4xx
+	}
+	x.ctx.SetStatusCode(status)
 }
 
 func (x *exchange) copyFields() {
@@ -156,13 +160,23 @@ func (s *stream) Read(b []byte) (int, error) {
 	x := s.x
 	x.clientDone(s.since)
 	x.bytesOut += s.handed
-	n, err := x.answer.Read(b)
+	n, err := x.readAnswer(b)
 	x.collect(b[:n])
 	s.handed, s.since = int64(n), x.clientTurn()
 	if err != nil && err != io.EOF {
 		s.broken = err
 	}
 	return n, err
+}
+
+// readAnswer reads what was read of the answer before, then the rest.
+func (x *exchange) readAnswer(b []byte) (n int, err error) {
+	if len(x.early) == 0 {
+		return x.answer.Read(b)
+	}
+	n = copy(b, x.early)
+	x.early = x.early[n:]
+	return n, nil
 }
 
 // CloseWithError implements fasthttp.ReadCloserWithError: the one place where a

@@ -32,6 +32,7 @@ func (p *Proxy) attempt(x *exchange, begin int64) {
 	if x.short && !sent {
 		x.returnAttempt()
 	}
+	x.charged = false
 	end := p.Clock()
 	x.upstream += end - begin
 	x.result.BodyReplayable = x.bodyStream == nil
@@ -178,7 +179,13 @@ func (x *exchange) receive() error {
 		return err
 	}
 	x.answer.Reset(x.conn.R, &x.response)
-	if x.response.Body == http1.NoBody || x.mustStream() {
+	x.whole, x.early = false, nil
+	switch {
+	case x.response.Body == http1.NoBody:
+		return nil
+	case x.looksInto():
+		return x.hold()
+	case x.mustStream():
 		return nil
 	}
 	n := int(x.response.Length)
@@ -211,10 +218,10 @@ func (x *exchange) receiveLastWord(sendErr error) error {
 // mustStream reports that the answer goes to the client as it arrives: large,
 // of unknown length, or an event stream.
 func (x *exchange) mustStream() bool {
-	switch x.response.Body {
-	case http1.NoBody:
+	switch {
+	case x.response.Body == http1.NoBody, x.whole:
 		return false
-	case http1.Fixed:
+	case x.response.Body == http1.Fixed:
 		return x.response.Length > maxHeld || x.isEventStream()
 	}
 	return true

@@ -8,6 +8,7 @@ import (
 
 	"apiproxy.internal/dataplane/internal/downstream"
 	"apiproxy.internal/dataplane/internal/forward"
+	"apiproxy.internal/dataplane/internal/jsonrpc"
 	"apiproxy.internal/dataplane/internal/verdict"
 )
 
@@ -18,7 +19,10 @@ const (
 	maxHeld = 64 << 10
 )
 
-var errBodyTooLarge = errors.New("proxy: the request body exceeds the limit")
+var (
+	errBodyTooLarge = errors.New("proxy: the request body exceeds the limit")
+	errBatchTooLong = errors.New("proxy: the batch holds more calls than max_batch allows")
+)
 
 // readBody takes a small request body into memory, so that the request can be
 // sent again; a larger one is left to be streamed.
@@ -40,7 +44,11 @@ func (x *exchange) holdBody() error {
 		}
 		return nil
 	}
-	counted := &clientBody{x: x, r: source, left: x.snap.MaxBody, announced: int64(length)}
+	x.source = clientBody{x: x, r: source, left: x.snap.MaxBody, announced: int64(length)}
+	counted := &x.source
+	if x.isQuestionInBody() {
+		counted.most = x.plan.RPC.MaxBatch
+	}
 	if length > maxHeld {
 		x.bodyStream, x.bodyLength = counted, int64(length)
 		return nil
@@ -84,6 +92,9 @@ type clientBody struct {
 	r         io.Reader
 	left      int64 // to the size limit
 	announced int64 // by Content-Length; negative = chunked
+
+	calls jsonrpc.Counter
+	most  int // calls; 0 = not counted
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
@@ -93,6 +104,9 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	b.x.bodyIn += int64(n)
 	if b.left -= int64(n); b.left < 0 {
 		n, err = 0, errBodyTooLarge
+	}
+	if b.most > 0 && b.calls.Add(p[:n]) > b.most {
+		n, err = 0, errBatchTooLong
 	}
 	if err == io.EOF && b.cut() {
 		err = io.ErrUnexpectedEOF
@@ -117,6 +131,8 @@ func bodyRefusal(err error) refusal {
 	switch {
 	case errors.Is(err, errBodyTooLarge):
 		return refusalLargeBody
+	case errors.Is(err, errBatchTooLong):
+		return refusalLongBatch
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return refusalSlowBody
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):

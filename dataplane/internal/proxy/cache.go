@@ -28,12 +28,12 @@ type caching struct {
 	// of the client's own preconditions.
 	validating bool
 
-	flight    coalesce.Ticket[failure]
+	flight    coalesce.Ticket[shared]
 	collected bool // the streamed answer is kept as it passes
 	kept      cache.Meta
 
 	query                     []byte // as it goes upstream
-	waited                    int64  // the clock after waiting for another request; 0 = did not
+	waited                    int64  // the clock after waiting for the body or another request; 0 = did not
 	key, stripped, head, body []byte
 	stored                    []http1.Field // of the copy, pointing into head
 	sent                      []http1.Field // upstream, while validating
@@ -62,9 +62,15 @@ func (p *Proxy) lookup(x *exchange) bool {
 	}
 	c.generation = p.Cache.Generation()
 	p.findCopy(x, x.now)
+	return p.fromCache(x, x.now)
+}
+
+// fromCache answers with the copy that was found, if it may.
+func (p *Proxy) fromCache(x *exchange, now int64) bool {
+	c := &x.cache
 	c.status.Why = c.why()
 	step := ladder.Arrive(ladder.Situation{
-		HasCopy: c.hasCopy, Copy: c.copy, Breaker: x.plan.Breaker.State(x.now), OnlyIfCached: c.wish.OnlyIfCached,
+		HasCopy: c.hasCopy, Copy: c.copy, Breaker: x.plan.Breaker.State(now), OnlyIfCached: c.wish.OnlyIfCached,
 	})
 	switch {
 	case step == ladder.Refuse:
@@ -134,6 +140,16 @@ func (p *Proxy) findCopy(x *exchange, now int64) {
 	}
 	c.hasCopy, c.meta = true, meta
 	c.stored = cache.StoredFields(c.stored[:0], block)
+	x.judge(now)
+}
+
+// judge says what the copy is good for at now.
+func (x *exchange) judge(now int64) {
+	if x.calls.usable {
+		x.judgeCalls(now)
+		return
+	}
+	c := &x.cache
 	c.copy = x.plan.Cache.Judge(&c.meta, &c.wish, now)
 }
 
@@ -171,6 +187,9 @@ func (c *caching) why() ladder.Why {
 // fieldsUpstream are the request's fields as they go upstream.
 func (x *exchange) fieldsUpstream() []http1.Field {
 	c := &x.cache
+	if x.calls.usable {
+		return c.sent
+	}
 	if !c.validating {
 		return x.fields
 	}
@@ -184,7 +203,7 @@ func (p *Proxy) fallBack(x *exchange, cause ladder.Cause) bool {
 	if !c.hasCopy {
 		return false
 	}
-	c.copy = x.plan.Cache.Judge(&c.meta, &c.wish, p.Clock())
+	x.judge(p.Clock())
 	step := ladder.Fall(true, c.copy, cause, x.snap.ServeStale)
 	if step == ladder.Refuse {
 		return false
@@ -201,6 +220,9 @@ func (p *Proxy) settleCache(x *exchange) bool {
 	if p.Cache == nil || x.failedBody != nil || !x.answered && x.result.Outcome == verdict.AttemptCanceled {
 		return false // nothing is known about the provider; finish lets another one lead
 	}
+	if x.calls.usable {
+		x.takeApart()
+	}
 	if !x.answered || ladder.Failure(true, x.response.Status) {
 		if !c.usable {
 			return false
@@ -209,10 +231,13 @@ func (p *Proxy) settleCache(x *exchange) bool {
 		if x.answered {
 			c.status.FwdStatus = x.response.Status
 		}
-		c.flight.Fail(x.failure())
-		return p.fallBack(x, ladder.Failed)
+		c.flight.Fail(x.shared())
+		return p.fallBack(x, ladder.Failed) || x.calls.usable && x.answered && p.passCalls(x)
 	}
 	switch {
+	case x.calls.usable:
+		p.settleCalls(x)
+		return p.passCalls(x)
 	case c.validating && x.response.Status == 304:
 		return p.confirm(x)
 	case c.usable:
@@ -253,7 +278,7 @@ func (p *Proxy) keepAnswer(x *exchange) {
 	}
 	c.status.Stored = p.put(x, body, x.response.Fields)
 	if c.status.Stored && m.Lifetime > m.InitialAge && !m.NoCache {
-		c.flight.Share(func() failure { return failure{} }) // those who wait find it in the store
+		c.flight.Share(func() shared { return shared{} }) // those who wait find it in the store
 	} else {
 		c.flight.Disband()
 	}
@@ -296,7 +321,7 @@ func (p *Proxy) confirm(x *exchange) bool {
 		p.Cache.Invalidate(c.key[:c.resource]) // it answers this request, and no other one
 	}
 	if c.status.Stored && c.copy.TTL > 0 && !c.meta.NoCache {
-		c.flight.Share(func() failure { return failure{} })
+		c.flight.Share(func() shared { return shared{} })
 	} else {
 		c.flight.Disband()
 	}

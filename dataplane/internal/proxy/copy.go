@@ -7,6 +7,7 @@ import (
 	"apiproxy.internal/dataplane/internal/cache"
 	"apiproxy.internal/dataplane/internal/cache/ladder"
 	"apiproxy.internal/dataplane/internal/http1"
+	"apiproxy.internal/dataplane/internal/jsonrpc"
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/verdict"
 )
@@ -14,6 +15,9 @@ import (
 // serveCopy writes the copy, or as much of it as the request wants.
 func (p *Proxy) serveCopy(x *exchange, step ladder.Step) {
 	c := &x.cache
+	if x.calls.usable {
+		x.fromCopies()
+	}
 	c.status.Step, c.status.TTL = step, c.copy.TTL
 	switch step {
 	case ladder.Forward, ladder.Merged, ladder.FailureCopy:
@@ -117,26 +121,30 @@ func (x *exchange) degradedMetric() metrics.Degraded {
 	return metrics.DegradedNone
 }
 
-// failure is how a leader's attempts ended, for those who waited.
-type failure struct {
+// shared is what a leader's attempts came to, for those who waited.
+type shared struct {
 	outcome verdict.AttemptOutcome
 	status  int // 0 = no answer
 	fields  []http1.Field
 	body    []byte
+	call    bool // body answers a JSON-RPC call and has the leader's id, see calls
 }
 
-// failure copies what came; a body that would be streamed is left out.
-func (x *exchange) failure() failure {
-	f := failure{outcome: x.result.Outcome}
+// shared copies what came; a body that would be streamed is left out, and so is
+// one that may have the leader's id in a place that is not known.
+func (x *exchange) shared() shared {
+	s := shared{outcome: x.result.Outcome}
 	if !x.answered {
-		return f
+		return s
 	}
-	f.status = x.response.Status
+	s.status = x.response.Status
 	for _, field := range x.clientFields(true) {
-		f.fields = append(f.fields, http1.Field{Name: append([]byte(nil), field.Name...), Value: append([]byte(nil), field.Value...)})
+		s.fields = append(s.fields, http1.Field{Name: append([]byte(nil), field.Name...), Value: append([]byte(nil), field.Value...)})
 	}
-	if x.response.Body == http1.Fixed && !x.mustStream() {
-		f.body = append([]byte(nil), x.ctx.Response.Body()...)
+	body := x.ctx.Response.Body()
+	s.call = x.calls.fit
+	if x.response.Body == http1.Fixed && !x.mustStream() && (!x.calls.usable || s.call || jsonrpc.Anonymous(body)) {
+		s.body = append([]byte(nil), body...)
 	}
-	return f
+	return s
 }

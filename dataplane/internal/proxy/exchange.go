@@ -45,6 +45,7 @@ type exchange struct {
 	tightPolicy *limit.Policy
 
 	// The body: whole in memory, or a stream with what was read of it already.
+	source     clientBody
 	body       []byte
 	bodyStream io.Reader
 	bodyLength int64 // as forward.Request has it
@@ -53,13 +54,16 @@ type exchange struct {
 	// The current attempt.
 	deadline   time.Time // of all attempts, moved by what the client takes; zero = none
 	admittedAt int64     // the clock when the last of the limits let it pass
+	charged    bool      // the attempt to come is, to the provider's limit
 	conn       *upstream.Conn
 	permit     breaker.Permit
 	result     retry.Result
 	response   http1.Response
 	answer     http1.Body
-	answered   bool // a complete response head is in response
-	short      bool // the node could not open a connection, for want of its own
+	answered   bool   // a complete response head is in response
+	whole      bool   // the answer is in memory, however it was framed
+	early      []byte // of an answer that is streamed: what was read of it already
+	short      bool   // the node could not open a connection, for want of its own
 
 	// What the record tells.
 	status     int
@@ -72,6 +76,7 @@ type exchange struct {
 	failedBody error   // what went wrong while the client's body was read
 
 	cache      caching
+	calls      calls
 	background bool          // asks for the cache's sake; no client waits
 	passing    []http1.Field // buffer of clientFields
 
@@ -94,8 +99,10 @@ func (x *exchange) clear() {
 	clear(x.fields)
 	clear(x.passing[:cap(x.passing)])
 	x.cache.clear()
+	x.calls.clear()
 	*x = exchange{
 		cache:    x.cache,
+		calls:    x.calls,
 		passing:  x.passing[:0],
 		fields:   x.fields[:0],
 		response: x.response,

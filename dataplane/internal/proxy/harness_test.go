@@ -33,6 +33,7 @@ type bench struct {
 	metrics  *metrics.Node
 	network  network
 	addr     string
+	clients  *downstream.Listener
 	upstream *rawUpstream
 
 	mu   sync.Mutex
@@ -103,8 +104,8 @@ func newBenchOn(t testing.TB, on network, serve func(net.Conn), change func(*con
 	}
 	b.addr = l.Addr().String()
 	served := make(chan error, 1)
-	clients := &downstream.Listener{Listener: l, WriteTimeout: func() time.Duration { return time.Minute }}
-	go func() { served <- server.Serve(clients) }()
+	b.clients = &downstream.Listener{Listener: l, WriteTimeout: func() time.Duration { return time.Minute }}
+	go func() { served <- server.Serve(b.clients) }()
 	t.Cleanup(func() {
 		_ = server.Shutdown()
 		_ = l.Close() // a Shutdown before Serve got going does nothing

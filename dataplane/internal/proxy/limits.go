@@ -62,6 +62,7 @@ func (p *Proxy) takeAttempt(x *exchange, now int64) (d limit.Decision, ok bool) 
 	}
 	d = p.take(x, l, now)
 	x.note(d, &l.Policy)
+	x.charged = d.OK
 	return d, d.OK
 }
 
@@ -99,11 +100,13 @@ func (p *Proxy) await(x *exchange, l *snapshot.Limit, d limit.Decision) limit.De
 	}
 }
 
-// returnAttempt gives back the charge of an attempt that was not sent.
+// returnAttempt gives back the charge of an attempt that was not sent, if there
+// is one.
 func (x *exchange) returnAttempt() {
-	if x.plan.Limit != nil {
+	if x.charged {
 		x.plan.Limit.Refund(1)
 	}
+	x.charged = false
 }
 
 func (p *Proxy) returnFairness(x *exchange) {

@@ -8,6 +8,8 @@ import (
 	"apiproxy.internal/dataplane/internal/cache"
 	"apiproxy.internal/dataplane/internal/cache/coalesce"
 	"apiproxy.internal/dataplane/internal/cache/ladder"
+	"apiproxy.internal/dataplane/internal/downstream"
+	"apiproxy.internal/dataplane/internal/jsonrpc"
 	"apiproxy.internal/dataplane/internal/snapshot"
 	"apiproxy.internal/dataplane/internal/verdict"
 )
@@ -16,7 +18,7 @@ import (
 // if this one has to ask the provider itself.
 func (p *Proxy) merge(x *exchange) bool {
 	c := &x.cache
-	if !c.wish.Mergeable() {
+	if !c.wish.Mergeable() || x.calls.batch.IsArray {
 		return true
 	}
 	ticket, leads := p.flights.Join(c.key)
@@ -26,10 +28,17 @@ func (p *Proxy) merge(x *exchange) bool {
 	}
 	timer := time.NewTimer(patience(x.plan))
 	defer timer.Stop()
-	outcome, failed := c.flight.Wait(nil, timer.C)
+	left := make(departure)
+	downstream.Watch(x.ctx.Conn(), left)
+	outcome, result := c.flight.Wait(left, timer.C)
+	downstream.Unwatch(x.ctx.Conn())
 	now := p.Clock()
 	switch outcome {
 	case coalesce.Shared:
+		if x.calls.usable {
+			p.passShared(x, &result)
+			return false
+		}
 		why := c.status.Why
 		if p.findCopy(x, now); c.hasCopy && c.copy.Use == cache.Fresh {
 			c.status.Why = why
@@ -37,12 +46,15 @@ func (p *Proxy) merge(x *exchange) bool {
 			return false
 		}
 	case coalesce.Failed:
-		c.status.FwdStatus = failed.status
+		c.status.FwdStatus = result.status
 		if !p.fallBack(x, ladder.Failed) {
-			p.passFailure(x, &failed)
+			p.passShared(x, &result)
 		}
 		return false
 	case coalesce.GaveUp:
+		if left.happened() {
+			return p.refuse(x, refusalLeft)
+		}
 		if !p.fallBack(x, ladder.Failed) {
 			p.refuse(x, p.unanswered(verdict.AttemptTimeout))
 		}
@@ -61,21 +73,40 @@ func patience(plan *snapshot.Plan) time.Duration {
 	return plan.Timeouts.Connect + plan.Timeouts.Send + plan.Timeouts.Read
 }
 
-// passFailure answers as the one who led was answered.
-func (p *Proxy) passFailure(x *exchange, f *failure) {
+// departure tells that the client has left; it is a downstream.Canceler.
+type departure chan struct{}
+
+// Cancel implements downstream.Canceler. It is called once at most.
+func (d departure) Cancel() { close(d) }
+
+func (d departure) happened() bool {
+	select {
+	case <-d:
+		return true
+	default:
+		return false
+	}
+}
+
+// passShared answers as the one who led was answered.
+func (p *Proxy) passShared(x *exchange, s *shared) {
 	x.cache.status.Step = ladder.Merged
-	if f.status == 0 {
-		p.refuse(x, p.unanswered(f.outcome))
+	if s.status == 0 {
+		p.refuse(x, p.unanswered(s.outcome))
 		return
 	}
-	x.status, x.kind = f.status, verdict.Upstream5xx
-	x.ctx.SetStatusCode(f.status)
-	for _, field := range f.fields {
+	x.passStatus(s.status)
+	for _, field := range s.fields {
 		x.ctx.Response.Header.AddBytesKV(field.Name, field.Value)
 	}
 	p.ownHeaders(x)
-	x.ctx.Response.SetBody(f.body)
-	if x.bytesOut = int64(len(f.body)); x.method == verdict.MethodHead {
+	if s.call {
+		q := &x.calls
+		q.joined = x.ctx.Response.SwapBody(q.batch.Calls[0].AppendAnswer(q.joined[:0], &jsonrpc.Answer{Raw: s.body}))
+	} else {
+		x.ctx.Response.SetBody(s.body)
+	}
+	if x.bytesOut = int64(len(x.ctx.Response.Body())); x.method == verdict.MethodHead {
 		x.bytesOut = 0
 	}
 }

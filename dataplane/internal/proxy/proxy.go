@@ -45,7 +45,7 @@ type Proxy struct {
 	none      *metrics.Provider // counts requests to no provider
 	inFlight  atomic.Int64
 	exchanges sync.Pool
-	flights   coalesce.Group[failure] // by cache key
+	flights   coalesce.Group[shared] // by cache key
 }
 
 // New makes a Proxy.
@@ -76,6 +76,9 @@ func (p *Proxy) serve(x *exchange) {
 	if !p.readBody(x) {
 		return
 	}
+	if !p.lookupCalls(x) { // where the body is the question, cache and provider's limit come after it
+		return
+	}
 	p.forward(x) // per attempt: breaker, credential, send
 }
 
@@ -87,8 +90,9 @@ func (p *Proxy) accept(x *exchange) bool {
 	x.accepted = p.admit(x) && // validity, size, caps
 		p.route(x) && // prefix -> plan, allow list
 		p.takeFairness(x) && // per_ip, global
-		p.lookup(x) && // a stored or merged answer costs no provider quota
-		p.takeProvider(x) // the provider's limit, for the first attempt
+		(x.isQuestionInBody() || // then these two come later
+			p.lookup(x) && // a stored or merged answer costs no provider quota
+				p.takeProvider(x)) // the provider's limit, for the first attempt
 	return x.accepted
 }
 

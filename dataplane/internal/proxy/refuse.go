@@ -32,6 +32,7 @@ var (
 	refusalUpgrade    = refusal{status: 501, kind: verdict.Malformed, detail: "protocol upgrades are not supported", close: true}
 	refusalExpect     = refusal{status: 417, kind: verdict.Malformed, detail: "only Expect: 100-continue is supported", close: true}
 	refusalLargeBody  = refusal{status: 413, kind: verdict.RequestTooLarge, detail: "the request body is larger than proxy.max_body_size", close: true}
+	refusalLongBatch  = refusal{status: 413, kind: verdict.RequestTooLarge, detail: "the batch holds more calls than jsonrpc.max_batch allows; send fewer at a time", close: true}
 	refusalSlowBody   = refusal{status: 408, kind: verdict.ClientGone, detail: "the request did not arrive in time", close: true}
 	refusalCutBody    = refusal{status: 400, kind: verdict.ClientGone, detail: "the connection ended within the request body", close: true}
 	refusalBadBody    = refusal{status: 400, kind: verdict.Malformed, detail: "the request body is malformed or ended early", close: true}

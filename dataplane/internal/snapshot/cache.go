@@ -8,8 +8,8 @@ import (
 )
 
 // maxStoredHead is the most that key and head of a stored answer take, in bytes:
-// a request's head and an answer's.
-const maxStoredHead = 128 << 10
+// a request's head, a call's parameters and an answer's head.
+const maxStoredHead = 192 << 10
 
 // applyCache gives the cache its size. Copies of a provider that the document
 // leaves out stay until they are pushed out; nobody can ask for them.

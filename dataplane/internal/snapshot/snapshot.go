@@ -59,6 +59,7 @@ type Plan struct {
 
 	Cache      cache.Rules
 	CacheOwner store.Owner
+	RPC        *RPC // nil = the provider does not speak JSON-RPC
 
 	Metrics *metrics.Provider
 }

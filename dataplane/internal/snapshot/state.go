@@ -172,6 +172,7 @@ func (s *State) applyProvider(doc *config.Document, name string, target upstream
 	if l := doc.RateLimit.PerProvider[name]; l != nil {
 		plan.Limit = s.applyLimit(&st.limit, wire.ProviderLimit(name), name, l, now)
 	}
+	plan.RPC = rpcRules(&p, plan.Cache.TTL)
 	plan.Credential, plan.CredentialError = credential.Compile(p.Auth, s.lookup)
 	plan.Metrics.Gauges(func() metrics.ProviderGauges {
 		b := plan.Breaker.Stats(s.clock())
