@@ -90,13 +90,13 @@ func (l *load) one(conn net.Conn, r *bufio.Reader, i int, once bool) (keep bool,
 	if once {
 		head = "Connection: close\r\n"
 	}
-	// No two GETs are the same: none is answered from a cache.
+	// No two requests are the same: none is answered from a cache.
 	text := fmt.Sprintf("GET /coingecko/test?n=%d.%d HTTP/1.1\r\nHost: %s\r\n%s\r\n", l.began, i, l.addr, head)
 	method := http.MethodGet
 	if i%2 == 0 {
 		l.posts.Add(1)
 		method = http.MethodPost
-		body := `{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}`
+		body := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["%d.%d","latest"]}`, l.began, i)
 		text = fmt.Sprintf("POST /alchemy HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s", l.addr, len(body), head, body)
 	}
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))

@@ -7,10 +7,10 @@ type Class uint8
 
 // The classes.
 const (
-	Never  Class = iota // is not stored
-	Latest              // depends on the newest block: for jsonrpc.latest_ttl
-	Fixed               // by hash or number, or a constant: for cache_ttl
-	Classes             // how many there are
+	Never   Class = iota // is not stored
+	Latest               // depends on the newest block: for jsonrpc.latest_ttl
+	Fixed                // by hash or number, or a constant: for cache_ttl
+	Classes              // how many there are
 )
 
 // rule says how the class of a call follows from its parameters.

@@ -36,7 +36,7 @@ type caching struct {
 	waited                    int64  // the clock after waiting for the body or another request; 0 = did not
 	key, stripped, head, body []byte
 	stored                    []http1.Field // of the copy, pointing into head
-	sent                      []http1.Field // upstream, while validating
+	sent                      []http1.Field // upstream, while validating or for calls
 	keptHead, keptBody        []byte        // of the answer that is being stored
 	variant                   []byte
 }

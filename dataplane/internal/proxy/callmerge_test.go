@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"apiproxy.internal/dataplane/internal/cache"
 	"apiproxy.internal/shared/config"
 )
 
@@ -134,6 +135,7 @@ func TestCallsThatAreNotMerged(t *testing.T) {
 		"varies":                 {same, "Vary: User-Agent"},
 		"stale":                  {same, "Cache-Control: max-age=0"},
 		"no-cache":               {same, "Cache-Control: no-cache"},
+		"purged meanwhile":       {same, "A: b"},
 		"large":                  {long, "A: b"}, // a copy for each who waits would be too much
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,6 +143,9 @@ func TestCallsThatAreNotMerged(t *testing.T) {
 			release := make(chan struct{})
 			b.script.Store(new(func(request string) string {
 				<-release
+				if name == "purged meanwhile" {
+					b.proxy.Cache.Purge(cache.Selection{}.Matches)
+				}
 				if name == "large" {
 					return reply("200 OK", strings.Replace(echoRPC(bodyOf(request)), "xx", strings.Repeat("x", 30<<10), 1), jsonType)
 				}

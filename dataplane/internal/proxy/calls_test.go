@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"apiproxy.internal/dataplane/internal/cache"
 	"apiproxy.internal/shared/config"
 )
 
@@ -63,6 +64,28 @@ func TestPoisonedCallsStayWithTheirSender(t *testing.T) {
 			t.Errorf("%s: a clean client gets %q", field, body)
 		}
 	}
+}
+
+// A purge finds the results of calls as it finds other copies.
+func TestCallsArePurged(t *testing.T) {
+	b := newRPCBench(t, nil)
+	b.do(post(batch(call("1", "eth_chainId"), call("2", "eth_gasPrice"))))
+	b.do(strings.Replace(post(call("1", "eth_chainId")), "/api/x", "/api/x/y?z", 1))
+	for _, tc := range []struct {
+		what cache.Selection
+		want int
+	}{
+		{cache.Selection{Provider: "other"}, 0},
+		{cache.Selection{Prefix: []byte("/api/y")}, 0},
+		{cache.Selection{Provider: "api", Prefix: []byte("/api/x/")}, 1},
+		{cache.Selection{Exact: []byte("/api/x")}, 2},
+		{cache.Selection{Provider: "api"}, 0},
+	} {
+		if got := b.proxy.Cache.Purge(tc.what.Matches); got != tc.want {
+			t.Errorf("%+v: %d forgotten, want %d", tc.what, got, tc.want)
+		}
+	}
+	b.want(post(call("1", "eth_chainId")), 200, "*", miss, 3)
 }
 
 // A small batch does not make a node gather a huge answer.

@@ -96,7 +96,7 @@ func (p *Proxy) settleCalls(x *exchange) {
 		p.keepResults(x, &a, jsonrpc.Latest)
 		p.keepResults(x, &a, jsonrpc.Fixed)
 	}
-	if !q.batch.IsArray && len(c.variant) == 0 && x.plan.Cache.Sharable(&c.wish, &a, x.plan.RPC.TTL[q.copies[0].class]) {
+	if len(c.variant) == 0 && c.generation == p.Cache.Generation() && x.plan.Cache.Sharable(&c.wish, &a, x.plan.RPC.TTL[q.copies[0].class]) {
 		c.flight.Share(x.shared)
 	} else {
 		c.flight.Disband()

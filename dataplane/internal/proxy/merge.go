@@ -15,7 +15,9 @@ import (
 )
 
 // merge lets a request wait for another one that asks the same. It returns true
-// if this one has to ask the provider itself.
+// if this one has to ask the provider itself. A batch of calls does: its calls
+// would wait for as many others, each with an end of its own, before the rest
+// could be sent.
 func (p *Proxy) merge(x *exchange) bool {
 	c := &x.cache
 	if !c.wish.Mergeable() || x.calls.batch.IsArray {
