@@ -264,6 +264,9 @@ func (c *Controller) gauges() (s metrics.State) {
 			Nodes: map[string]int{}, Breakers: map[string]string{}, Limits: map[string]metrics.Limit{}}
 		doc := l.Status(now)
 		for _, n := range doc.Nodes {
+			if n.Left {
+				n.State = metrics.NodeLeft
+			}
 			s.Nodes[n.State]++
 		}
 		add := func(name string, l *status.Limit) {

@@ -100,6 +100,11 @@ func TestNotes(t *testing.T) {
 	if v := newView(calm()); v.Level != ok || len(v.Notes) != 0 {
 		t.Errorf("a calm cluster: %s, %v", v.Level, v.Notes)
 	}
+	meant := calm()
+	meant.Status.Nodes[0].State, meant.Status.Nodes[0].Left = status.Gone, true
+	if v := newView(meant); v.Level != ok || len(v.Notes) != 0 {
+		t.Errorf("a node that has left: %s, %v", v.Level, v.Notes)
+	}
 	many := calm()
 	for i := range many.Status.Nodes {
 		many.Status.Nodes[i].State = status.Gone

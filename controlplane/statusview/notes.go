@@ -53,7 +53,7 @@ func notes(doc *status.Document, names []string) []note {
 	}
 	providers(bad, "Breaker open", func(p *status.Provider) bool { return p.State == "open" })
 	providers(bad, "Credential missing", func(p *status.Provider) bool { return p.Credential == "missing" })
-	nodes(bad, "Node gone", func(n *status.Node) bool { return !here(n) })
+	nodes(bad, "Node gone", func(n *status.Node) bool { return !here(n) && !n.Left })
 	nodes(bad, "Refusing limited traffic, no lease", func(n *status.Node) bool { return here(n) && n.Mode == status.ClosedMode })
 	found = appendNote(found, warn, "Over the limit", refusing(doc, names))
 	providers(warn, "Breaker half open", func(p *status.Provider) bool { return p.State == "half_open" })

@@ -27,8 +27,8 @@ func TestMembers(t *testing.T) {
 	if e.Reason != "connection refused" || e.Incarnation != before {
 		t.Errorf("killed: %+v", e)
 	}
-	if got := c.node("node-1").State; got != status.Gone {
-		t.Errorf("killed: %s", got)
+	if got := c.node("node-1"); got.State != status.Gone || got.Left {
+		t.Errorf("killed: %+v", got)
 	}
 	c.eventually("its share is free", func() bool {
 		var list struct {
@@ -74,8 +74,13 @@ func TestMembers(t *testing.T) {
 	if e.Reason != "left" {
 		t.Errorf("stopped: %+v", e)
 	}
-	if got := c.node("node-3").State; got != status.Gone {
-		t.Errorf("stopped: %s", got)
+	if got := c.node("node-3"); got.State != status.Gone || !got.Left {
+		t.Errorf("stopped: %+v", got)
+	}
+	for state, want := range map[string]float64{"gone": 0, "left": 1} {
+		if n := c.metric(f.ControlURL, `api_proxy_control_nodes{state="`+state+`"}`); n != want {
+			t.Errorf("%v nodes are %s, want %v", n, state, want)
+		}
 	}
 	if a, err := c.try("DELETE", c.control()+"/api/v1/nodes/node-2", "", "Authorization", "Bearer "+token); err != nil || a.status != 409 {
 		t.Errorf("the death of a live node is confirmed: %d %s %v", a.status, a.body, err)

@@ -42,6 +42,7 @@ type Node struct {
 	ID                string  `json:"id"`
 	Incarnation       string  `json:"incarnation"` // new at each start
 	State             string  `json:"state"`
+	Left              bool    `json:"left,omitempty"` // gone as was meant: after a goodbye, or by an operator's word
 	Address           string  `json:"address"`
 	Version           string  `json:"version"`
 	Revision          uint64  `json:"revision"`

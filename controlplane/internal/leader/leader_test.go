@@ -413,7 +413,10 @@ func TestConfirm(t *testing.T) {
 		t.Error(err)
 	}
 	s.pass(3*time.Second, nil)
-	if err := s.Confirm(s.now, "a"); err != nil || !s.happened("node_left", "confirmed") {
+	if s.Status(s.now).Nodes[0].Left {
+		t.Error("a silent node has left")
+	}
+	if err := s.Confirm(s.now, "a"); err != nil || !s.Status(s.now).Nodes[0].Left || !s.happened("node_left", "confirmed") {
 		t.Error(err, s.events)
 	}
 }

@@ -25,7 +25,7 @@ func (l *Leader) describeNodes(now time.Time) []overview.Node {
 	var all []overview.Node
 	for _, m := range l.members.List() {
 		n := overview.Node{Node: status.Node{
-			ID: m.ID, Incarnation: m.Incarnation, State: m.State, Address: m.Address, Version: m.Version,
+			ID: m.ID, Incarnation: m.Incarnation, State: m.State, Left: m.Left(), Address: m.Address, Version: m.Version,
 			LastSeenMS: (l.clock(now) - m.Seen) / int64(time.Millisecond),
 		}}
 		if said := l.nodes[m.ID]; said != nil {

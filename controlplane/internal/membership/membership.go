@@ -123,6 +123,12 @@ type Node struct {
 // Dead reports whether the node's death is proven.
 func (n Node) Dead() bool { return n.State == status.Gone && n.Reason != ReasonSilent }
 
+// Left reports whether the node is gone as was meant, so that nobody has to look
+// for it.
+func (n Node) Left() bool {
+	return n.State == status.Gone && (n.Reason == ReasonLeft || n.Reason == ReasonConfirmed)
+}
+
 // Members are all nodes. The zero value has none. Not safe for simultaneous use;
 // every now is in nanoseconds of one clock that does not go back.
 type Members struct {
@@ -314,6 +320,10 @@ func (m *Members) Confirm(id string, now int64) (out Outcome, found bool) {
 	n := m.nodes[id]
 	if n == nil {
 		return out, false
+	}
+	if n.Dead() && !n.Left() { // known, and now somebody has seen to it
+		n.Reason = ReasonConfirmed
+		out.write(n)
 	}
 	m.bury(n, ReasonConfirmed, now, &out)
 	return out, true

@@ -218,6 +218,12 @@ func TestStories(t *testing.T) {
 			20s    sweep         -> suspect a/1; probe a/1@h
 			20s    sweep         -> gone a/1 silent; write a gone
 			20s    confirm a     -> gone a/1 confirmed by operator; write a gone`,
+		"an operator sees to a death": `
+			0s     a/1 live @h   -> ok; joined a/1; write a live
+			1.5s   sweep         -> suspect a/1; probe a/1@h
+			1.6s   probed a/1 nobody -> gone a/1 connection refused; write a gone
+			2s     confirm a     -> write a gone
+			2s     confirm a     ->`,
 		"late and doubled": `
 			0s     a/1 live @h   -> ok; joined a/1; write a live
 			1.4s   a/1 live late ->
@@ -259,9 +265,9 @@ func TestSeed(t *testing.T) {
 	}, 0)
 	got := ""
 	for _, n := range m.List() {
-		got += fmt.Sprintf("%s %s %v; ", n.ID, n.State, n.Dead())
+		got += fmt.Sprintf("%s %s %v %v; ", n.ID, n.State, n.Dead(), n.Left())
 	}
-	if want := "draining draining false; left gone true; live live false; silent gone false; "; got != want {
+	if want := "draining draining false false; left gone true true; live live false false; silent gone false false; "; got != want {
 		t.Fatalf("got  %s\nwant %s", got, want)
 	}
 	(&script{t: t, m: m}).run(`

@@ -18,14 +18,14 @@ var (
 	epochDesc       = describe("epoch", "Number of the leader's term; it grows with each.")
 	revisionDesc    = describe("config_revision", "Newest published revision of the configuration.")
 	pendingDesc     = describe("config_pending_nodes", "Live nodes that do not run the newest revision.")
-	nodesDesc       = describe("nodes", "Nodes by state.", "state")
+	nodesDesc       = describe("nodes", "Nodes by state; those that have left are gone after a goodbye or by an operator's word.", "state")
 	breakerDesc     = describe("breaker_state", "1 for the state that the cluster's circuit breaker is in, 0 for the others.", "provider", "state")
 	utilisationDesc = describe("limit_utilisation", "Requests admitted per second as a part of the limit's rate, 0 to 1.", "limit")
 	overshootDesc   = describe("limit_overshoot_bound", "Requests beyond rate x T + burst that could pass at most; 0 unless a limit may go on alone without end.", "limit")
 )
 
 var (
-	nodeStates    = [...]string{"live", "suspect", "draining", "gone"}
+	nodeStates    = [...]string{"live", "suspect", "draining", "gone", NodeLeft}
 	breakerStates = [...]string{"closed", "open", "half_open"}
 )
 

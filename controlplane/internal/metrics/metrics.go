@@ -29,13 +29,17 @@ type Metrics struct {
 	requestDuration  *prometheus.HistogramVec
 }
 
+// NodeLeft counts the nodes that are gone as was meant apart from those that are
+// missing.
+const NodeLeft = "left"
+
 // State is what a scrape finds.
 type State struct {
 	Leader       bool
 	Epoch        uint64
 	Revision     uint64
 	PendingNodes int            // live nodes that do not run the revision
-	Nodes        map[string]int // by state
+	Nodes        map[string]int // by state, or NodeLeft
 	Breakers     map[string]string
 	Limits       map[string]Limit
 }

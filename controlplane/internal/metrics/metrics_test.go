@@ -25,6 +25,7 @@ func TestExposition(t *testing.T) {
 		"api_proxy_control_config_pending_nodes 1",
 		`api_proxy_control_nodes{state="live"} 3`,
 		`api_proxy_control_nodes{state="gone"} 0`,
+		`api_proxy_control_nodes{state="left"} 0`,
 		`api_proxy_control_breaker_state{provider="zerion",state="open"} 1`,
 		`api_proxy_control_breaker_state{provider="zerion",state="closed"} 0`,
 		`api_proxy_control_limit_utilisation{limit="global"} 0.5`,

@@ -131,7 +131,7 @@ function notesOf(doc, providers) {
   if (!doc.nodes.length) found.push({ level: "bad", what: "No node has joined", who: "" });
   add("bad", "Breaker open", named((p) => p.state === "open"));
   add("bad", "Credential missing", named((p) => p.credential === "missing"));
-  add("bad", "Node gone", nodes((n) => !here(n)));
+  add("bad", "Node gone", nodes((n) => !here(n) && !n.left));
   add("bad", "Refusing limited traffic, no lease", nodes((n) => here(n) && n.mode === "closed"));
   add("warn", "Over the limit", limits.filter(([, l]) => l && l.rejected_per_second > 0).map(([name]) => name));
   add("warn", "Breaker half open", named((p) => p.state === "half_open"));
