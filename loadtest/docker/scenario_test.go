@@ -167,6 +167,9 @@ func (s *stack) stopControl() {
 	s.compose("restart", "control-plane")
 	s.eventually("the control plane is back", func() bool { code, _ := get("http://" + s.control + "/health"); return code == 200 })
 	l.end(0)
+	if l.limited.Load() > 0 {
+		s.t.Errorf("%d requests got 429 at half the limits", l.limited.Load())
+	}
 }
 
 // rollout replaces all nodes while requests come; each POST arrives once.
