@@ -197,7 +197,8 @@ func (n *Node) gauges() metrics.NodeGauges {
 		LogDropped:     n.logDropped(),
 		InFlight:       n.proxy.InFlight(),
 	}
-	g.CacheEvicted = n.state.Cache().Evictions()
+	cached := n.state.Cache().Total()
+	g.CacheEvicted, g.CachePurged = cached.Evictions, cached.Purged
 	if snap.PerIP != nil {
 		g.AddrEvicted = snap.PerIP.Evicted()
 	}

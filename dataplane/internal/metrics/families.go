@@ -22,6 +22,7 @@ var families = []family{
 	{"api_proxy_cache_evictions_total", "counter", "Stored answers of use that had to make room for others."},
 	{"api_proxy_cache_hits_total", "counter", "Requests answered from the cache, by cache_type: fresh, stale or degraded."},
 	{"api_proxy_cache_misses_total", "counter", "Cacheable requests that the cache could not answer."},
+	{"api_proxy_cache_purged_total", "counter", "Stored answers that were purged: by an operator, or because the provider's upstream was changed."},
 	{"api_proxy_circuit_breaker_failures", "gauge", "Consecutive failed attempts that the circuit breaker counts."},
 	{"api_proxy_circuit_breaker_half_open_slots", "gauge", "Probes of a half-open circuit breaker that are in flight."},
 	{"api_proxy_circuit_breaker_state", "gauge", "1 for the state that the circuit breaker is in, 0 for the others."},

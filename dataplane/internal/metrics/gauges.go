@@ -30,6 +30,7 @@ type NodeGauges struct {
 	LogDropped     uint64 // log lines since the start
 	InFlight       int64  // requests
 	CacheEvicted   uint64 // stored answers that had to make room since the start
+	CachePurged    uint64 // stored answers that were purged since the start
 	AddrEvicted    uint64 // addresses forgotten by the per_ip limit since the start
 	Limits         []LimitGauge
 }
@@ -93,6 +94,7 @@ func (s sampleWriter) node(g NodeGauges) {
 	s.one("api_proxy_requests_in_flight", "", float64(g.InFlight))
 	s.one("api_proxy_per_ip_evicted_total", "", float64(g.AddrEvicted))
 	s.one("api_proxy_cache_evictions_total", "", float64(g.CacheEvicted))
+	s.one("api_proxy_cache_purged_total", "", float64(g.CachePurged))
 	for _, mode := range modes {
 		s.one("api_proxy_coordination_mode", label("mode", mode), oneIf(mode == g.Mode))
 	}

@@ -31,6 +31,7 @@ var promised = map[string]string{
 	"api_proxy_cache_bytes":                     "gauge",
 	"api_proxy_cache_entries":                   "gauge",
 	"api_proxy_cache_evictions_total":           "counter",
+	"api_proxy_cache_purged_total":              "counter",
 	"api_proxy_requests_error_total":            "counter",
 	"api_proxy_provider_health":                 "gauge",
 	"api_proxy_circuit_breaker_state":           "gauge",
@@ -55,7 +56,7 @@ func busy() *Node {
 	n := New(Info{Version: "1.2.3", NodeID: "node-1"})
 	n.Gauges(func() NodeGauges {
 		return NodeGauges{
-			ConfigRevision: 7, Mode: "leased", NATSConnected: true, LogDropped: 3, InFlight: 5, AddrEvicted: 9,
+			ConfigRevision: 7, Mode: "leased", NATSConnected: true, LogDropped: 3, InFlight: 5, AddrEvicted: 9, CacheEvicted: 11, CachePurged: 12,
 			Limits: []LimitGauge{
 				{Limit: "global", Share: 500.5, Tokens: 2_000_000},
 				{Limit: "per_provider", Provider: "zerion", Share: 100, Tokens: -1},
@@ -108,6 +109,8 @@ func TestSeries(t *testing.T) {
 		{`api_proxy_log_dropped_total`, 3},
 		{`api_proxy_requests_in_flight`, 5},
 		{`api_proxy_per_ip_evicted_total`, 9},
+		{`api_proxy_cache_evictions_total`, 11},
+		{`api_proxy_cache_purged_total`, 12},
 		// One series for each mode and state, the current one is 1.
 		{`api_proxy_coordination_mode{mode="leased"}`, 1},
 		{`api_proxy_coordination_mode{mode="holding"}`, 0},

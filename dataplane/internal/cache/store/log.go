@@ -37,6 +37,8 @@ func (sh *shard) passTail(now int64, mayMove bool) (moved int) {
 	size := b.size()
 	switch {
 	case !b.isLive():
+	case sh.store.beingPurged(b.key()):
+		sh.purged(at) // at the head the purge would not see it any more
 	case mayMove && b.heat() > 0 && b.until() >= now:
 		b.cool()
 		sh.relink(at, sh.head)
@@ -46,11 +48,12 @@ func (sh *shard) passTail(now int64, mayMove bool) (moved int) {
 		moved = size
 	default:
 		if b.until() >= now {
-			sh.store.evictions.Add(1)
+			sh.store.usage(b.owner()).evictions.Add(1)
 		}
 		sh.drop(at)
 	}
 	sh.blocks--
+	sh.passed++
 	sh.tail += size
 	if sh.tail == sh.end {
 		sh.tail, sh.wrapped = 0, false
@@ -64,7 +67,7 @@ func (sh *shard) drop(at int) {
 	sh.relink(at, -1)
 	b.kill()
 	sh.live--
-	sh.store.count(b.owner(), -1, -int64(b.size()))
+	sh.store.usage(b.owner()).add(-1, -int64(b.size()))
 }
 
 func (sh *shard) link(at int) {

@@ -16,15 +16,18 @@ const indexShare = 32
 // far as they fit, the newest last, so that they are the ones that stay. Each
 // shard is locked while it moves; others go on.
 func (s *Store) Resize(size, largest, now int64) {
+	n, each := shape(size, largest)
+	same := func(t *table) bool { return size == t.size && n == len(t.shards) }
+	if same(s.table.Load()) {
+		return // without waiting for a purge
+	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	n, each := shape(size, largest)
 	old := s.table.Load()
-	if size == s.size && n == len(old.shards) {
+	if same(old) {
 		return
 	}
-	s.size = size
-	fresh := &table{shards: make([]*shard, n)}
+	fresh := &table{size: size, shards: make([]*shard, n)}
 	for i := range fresh.shards {
 		fresh.shards[i] = newShard(s, each)
 	}

@@ -19,7 +19,8 @@ type shard struct {
 	tail    int
 	end     int
 	wrapped bool
-	blocks  int // dead ones included
+	blocks  int    // dead ones included
+	passed  uint64 // blocks that the tail has passed, ever: the number of the one at the tail
 	live    int
 
 	buckets []uint32 // reference of the first block, a power of two of them
@@ -56,7 +57,7 @@ func (sh *shard) put(k Key, sum uint64, e *Entry, now int64, keep bool) (stored,
 	if sh.closed {
 		return false, true
 	}
-	if e.Generation != sh.store.generation.Load() {
+	if sh.store.purges.Load().since(e.Generation, k.Bytes) {
 		return false, false
 	}
 	size := blockSize(len(k.Bytes), len(e.Head), len(e.Body))
@@ -79,7 +80,7 @@ func (sh *shard) put(k Key, sum uint64, e *Entry, now int64, keep bool) (stored,
 	sh.head = at + size
 	sh.blocks++
 	sh.live++
-	sh.store.count(e.Owner, 1, int64(size))
+	sh.store.usage(e.Owner).add(1, int64(size))
 	sh.growIndex()
 	return true, false
 }
@@ -131,29 +132,6 @@ func (sh *shard) invalidate(sum uint64, resource []byte) (n int, closed bool) {
 	return n, false
 }
 
-func (sh *shard) purge(match func(key []byte) bool) (n int) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	sh.each(func(at int) {
-		if match(sh.block(at).key()) {
-			sh.drop(at)
-			n++
-		}
-	})
-	return n
-}
-
-func (sh *shard) clear() {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	sh.each(sh.drop)
-	size := len(sh.arena)
-	sh.store.memory.Free(sh.arena)
-	sh.arena = sh.store.memory.Alloc(size)
-	sh.head, sh.tail, sh.end, sh.wrapped, sh.blocks = 0, 0, 0, false, 0
-	sh.buckets = make([]uint32, firstBuckets)
-}
-
 // moveTo gives the live entries to another table, oldest first, and closes the
 // shard.
 func (sh *shard) moveTo(t *table, now int64) {
@@ -162,7 +140,7 @@ func (sh *shard) moveTo(t *table, now int64) {
 	sh.closed = true
 	sh.each(func(at int) {
 		b := sh.block(at)
-		e := Entry{Owner: b.owner(), Head: b.head(), Body: b.body(), Until: b.until(), Generation: sh.store.generation.Load()}
+		e := Entry{Owner: b.owner(), Head: b.head(), Body: b.body(), Until: b.until(), Generation: sh.store.Generation()}
 		if len(t.shards) > 0 && e.Until >= now {
 			t.shard(b.sum()).put(Key{Bytes: b.key(), Group: b.group()}, b.sum(), &e, now, true)
 		}

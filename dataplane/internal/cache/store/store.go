@@ -42,19 +42,19 @@ type Store struct {
 	seed   maphash.Seed
 	table  atomic.Pointer[table]
 
-	// generation counts the purges. What was asked for before one is not stored
-	// after it.
-	generation atomic.Uint64
-	evictions  atomic.Uint64
+	purges atomic.Pointer[purges]
+	purged atomic.Uint64 // purges that have ended
 
-	changing sync.Mutex // one Resize or Owner at a time
-	size     int64
-	owners   atomic.Pointer[[]*usage]
-	names    map[string]Owner // guarded by changing
+	changing sync.Mutex // one Resize or Purge at a time
+
+	naming sync.Mutex
+	owners atomic.Pointer[[]*usage]
+	names  map[string]Owner // guarded by naming
 }
 
 // table is one set of shards; Resize puts another one in its place.
 type table struct {
+	size   int64
 	shards []*shard
 }
 
@@ -62,12 +62,21 @@ type table struct {
 type Owner uint16
 
 type usage struct {
-	entries, bytes atomic.Int64
+	entries, bytes    atomic.Int64
+	evictions, purged atomic.Uint64
 }
 
-// Usage is what the entries of an owner, or all of them, take up.
+func (u *usage) add(entries, bytes int64) {
+	u.entries.Add(entries)
+	u.bytes.Add(bytes)
+}
+
+// Usage is what the entries of an owner, or all of them, take up, and what became
+// of others since the start.
 type Usage struct {
 	Entries, Bytes int64
+	Evictions      uint64 // had to make room although they were of use
+	Purged         uint64 // see Purge
 }
 
 // New returns a store that takes size bytes at most, its own index included; 0
@@ -77,6 +86,7 @@ func New(size, largest int64, memory Memory) *Store {
 	s := &Store{memory: memory, seed: maphash.MakeSeed(), names: map[string]Owner{}}
 	s.owners.Store(&[]*usage{})
 	s.table.Store(&table{})
+	s.purges.Store(&purges{})
 	s.Owner("") // the zero Owner
 	s.Resize(size, largest, 0)
 	return s
@@ -85,8 +95,8 @@ func New(size, largest int64, memory Memory) *Store {
 // Owner is the owner of that name, made at its first use. There are
 // 65,535; entries of further ones count for the zero Owner.
 func (s *Store) Owner(name string) Owner {
-	s.changing.Lock()
-	defer s.changing.Unlock()
+	s.naming.Lock()
+	defer s.naming.Unlock()
 	o, ok := s.names[name]
 	if !ok && len(s.names) < 1<<16 {
 		o = Owner(len(s.names))
@@ -113,8 +123,9 @@ func (s *Store) Get(k Key, now int64, head, body []byte) (h, b []byte, ok bool) 
 	}
 }
 
-// Generation is to be read before the provider is asked and handed to Put.
-func (s *Store) Generation() uint64 { return s.generation.Load() }
+// Generation tells apart what was asked for before and after a purge. It is to be
+// read before the copy is looked up and the provider asked, and handed to Put.
+func (s *Store) Generation() uint64 { return s.purged.Load() }
 
 // Entry is what Put stores.
 type Entry struct {
@@ -125,8 +136,8 @@ type Entry struct {
 }
 
 // Put stores an entry in place of the one with that key, and reports whether it
-// did: an entry may be too large, or asked for before a purge. now tells which
-// entries are not worth their room any more.
+// did: an entry may be too large, or asked for before the end of a purge that is
+// meant for it. now tells which entries are not worth their room any more.
 func (s *Store) Put(k Key, e *Entry, now int64) bool {
 	sum := s.sum(k)
 	for {
@@ -156,39 +167,10 @@ func (s *Store) Invalidate(resource []byte) int {
 	}
 }
 
-// Purge forgets the entries whose keys match and returns how many they were. It
-// reads every key, a shard at a time. match must not keep the key, nor call the
-// store.
-func (s *Store) Purge(match func(key []byte) bool) (n int) {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	s.generation.Add(1)
-	for _, sh := range s.table.Load().shards {
-		n += sh.purge(match)
-	}
-	return n
-}
-
-// Clear forgets everything and gives the memory back.
-func (s *Store) Clear() {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	s.generation.Add(1)
-	for _, sh := range s.table.Load().shards {
-		sh.clear()
-	}
-}
-
-// Evictions is how many entries had to make room although they were of use.
-func (s *Store) Evictions() uint64 { return s.evictions.Load() }
-
 // Usage is what the entries of one owner take up.
 func (s *Store) Usage(o Owner) Usage {
-	owners := *s.owners.Load()
-	if int(o) >= len(owners) {
-		return Usage{}
-	}
-	return Usage{owners[o].entries.Load(), owners[o].bytes.Load()}
+	u := s.usage(o)
+	return Usage{u.entries.Load(), u.bytes.Load(), u.evictions.Load(), u.purged.Load()}
 }
 
 // Total is what all entries take up.
@@ -197,15 +179,19 @@ func (s *Store) Total() (sum Usage) {
 		u := s.Usage(Owner(o))
 		sum.Entries += u.Entries
 		sum.Bytes += u.Bytes
+		sum.Evictions += u.Evictions
+		sum.Purged += u.Purged
 	}
 	return sum
 }
 
-func (s *Store) count(o Owner, entries, bytes int64) {
-	if owners := *s.owners.Load(); int(o) < len(owners) {
-		owners[o].entries.Add(entries)
-		owners[o].bytes.Add(bytes)
+// usage is what is counted for an owner; who is none counts for the zero one.
+func (s *Store) usage(o Owner) *usage {
+	owners := *s.owners.Load()
+	if int(o) >= len(owners) {
+		o = 0
 	}
+	return owners[o]
 }
 
 func (s *Store) sum(k Key) uint64 { return maphash.Bytes(s.seed, k.Bytes[:k.Group]) }
