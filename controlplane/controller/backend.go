@@ -93,13 +93,25 @@ func (c *Controller) publishFile(ctx context.Context, doc *config.Document) erro
 	return err
 }
 
-// appliedEvery is how often a waiting request looks how far a revision is.
-const appliedEvery = time.Millisecond
+// progressEvery is how often a waiting request looks how far the nodes are.
+const progressEvery = time.Millisecond
+
+// wait waits for the next look and reports false if nobody should look any more.
+func wait(ctx, running context.Context, next <-chan time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-running.Done():
+		return false
+	case <-next:
+		return true
+	}
+}
 
 // Applied waits until the nodes that were live when it was published run a
 // revision or have refused it.
 func (b backend) Applied(ctx context.Context, revision uint64) (a httpapi.Applied) {
-	t := time.NewTicker(appliedEvery)
+	t := time.NewTicker(progressEvery)
 	defer t.Stop()
 	for {
 		underway := false
@@ -111,15 +123,8 @@ func (b backend) Applied(ctx context.Context, revision uint64) (a httpapi.Applie
 				underway = underway || !p.Refused
 			}
 		})
-		if !underway {
+		if !underway || !wait(ctx, b.running, t.C) {
 			return a
-		}
-		select {
-		case <-ctx.Done():
-			return a
-		case <-b.running.Done():
-			return a
-		case <-t.C:
 		}
 	}
 }
@@ -233,6 +238,52 @@ func (b backend) order(provider string, o leader.Order, store func() error) (out
 		out = l.Breakers(now)[provider]
 	})
 	return out, nil
+}
+
+// Purge stores a purge and tells the nodes of it.
+func (b backend) Purge(ctx context.Context, p httpapi.Purge, author, reason string) (id string, err error) {
+	b.orders.Lock()
+	defer b.orders.Unlock()
+	list, err := b.store.AddPurge(ctx, wire.Purge{Provider: p.Provider, Prefix: p.Prefix, Exact: p.Exact, Author: author, Reason: reason})
+	if err != nil {
+		b.metrics.Purges.WithLabelValues("failed").Inc()
+		return "", foreseen(err)
+	}
+	b.ask(func(l *leader.Leader, now time.Time) { l.Purge(now, list) })
+	return list[len(list)-1].ID, nil
+}
+
+// Purged waits until all nodes that are heard have done a purge.
+func (b backend) Purged(ctx context.Context, id string) (p httpapi.Purged) {
+	t := time.NewTicker(progressEvery)
+	defer t.Stop()
+	entries := map[string]int{} // nodes tell it for a while only
+	for {
+		p = httpapi.Purged{}
+		waiting := false
+		led := b.ask(func(l *leader.Leader, now time.Time) {
+			for _, n := range l.Purging(now, id) {
+				if !n.Done {
+					waiting = waiting || !n.Gone
+					p.Pending = append(p.Pending, httpapi.Pending{ID: n.Node, Reason: n.Pending})
+					continue
+				}
+				if _, known := entries[n.Node]; !known {
+					entries[n.Node] = n.Entries
+				}
+				p.Done = append(p.Done, httpapi.PurgedNode{ID: n.Node, Entries: entries[n.Node]})
+			}
+		})
+		if led && !waiting || !wait(ctx, b.running, t.C) {
+			break
+		}
+	}
+	result := "acknowledged"
+	if len(p.Pending) > 0 {
+		result = "incomplete"
+	}
+	b.metrics.Purges.WithLabelValues(result).Inc()
+	return p
 }
 
 // Ready is nil if the controller can do its work.

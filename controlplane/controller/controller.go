@@ -43,7 +43,7 @@ type Controller struct {
 	main    net.Listener
 
 	refusals refusals
-	orders   sync.Mutex // operators' orders to breakers, one at a time
+	orders   sync.Mutex // operators' orders to breakers and caches, one at a time
 	raising  atomic.Bool
 	lock     *broker.Lock
 	running  context.Context

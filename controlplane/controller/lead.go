@@ -60,6 +60,9 @@ func (c *Controller) restore(ctx context.Context) (r leader.Restored, err error)
 	if r.Holds, err = c.store.Holds(ctx); err != nil {
 		return r, err
 	}
+	if r.Purges, err = c.store.Purges(ctx); err != nil {
+		return r, err
+	}
 	if r.Breakers, err = list[wire.BreakerEntry](ctx, c, wire.BreakerBucket); err != nil {
 		return r, err
 	}

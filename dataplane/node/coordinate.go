@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,8 +50,9 @@ type coordination struct {
 	fetches  atomic.Bool   // one is under way
 	rejected atomic.Bool
 	pressing atomic.Bool // urge was called since the last report
+	purges   purges
 	stop     context.CancelFunc
-	done     chan struct{}
+	tasks    sync.WaitGroup
 
 	// Of the loop alone.
 	lastStats int64 // the clock
@@ -60,7 +62,7 @@ type coordination struct {
 
 // coordinate joins the cluster. It does not wait for it.
 func (n *Node) coordinate() error {
-	c := &coordination{Node: n, leases: n.state.Leases(), urgent: make(chan struct{}, 1), done: make(chan struct{})}
+	c := &coordination{Node: n, leases: n.state.Leases(), urgent: make(chan struct{}, 1), purges: newPurges()}
 	c.kept.saved = c.leases.Left()
 	c.bus = bus.New(bus.Options{
 		URL: n.options.NATSURL, Node: n.id, Secret: n.options.NATSSecret, TLS: n.options.NATSTLS,
@@ -76,7 +78,8 @@ func (n *Node) coordinate() error {
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	n.cluster.Store(c)
-	go c.run(ctx)
+	c.tasks.Go(func() { c.run(ctx) })
+	c.tasks.Go(func() { c.purge(ctx) })
 	return nil
 }
 
@@ -94,7 +97,7 @@ func (n *Node) urge() {
 // leave says goodbye, gives back what is not spent, and ends the coordination.
 func (c *coordination) leave() {
 	c.stop()
-	<-c.done
+	c.tasks.Wait()
 	c.forgetLeases() // before the leader may give them away
 	r := c.report(status.Gone)
 	r.Limits = c.leases.Return()
@@ -105,7 +108,6 @@ func (c *coordination) leave() {
 // run sends a report at each heartbeat, and in between when something is
 // urgent.
 func (c *coordination) run(ctx context.Context) {
-	defer close(c.done)
 	heartbeat := time.NewTicker(reportEvery)
 	defer heartbeat.Stop()
 	look := time.NewTimer(0) // at leases that have rung, and were not to be reported yet
@@ -183,6 +185,7 @@ func (c *coordination) report(state string) wire.Report {
 		Revision:    c.revision(),
 		Refused:     c.refused.Load(),
 		Breakers:    c.state.Evidence(now),
+		Purged:      c.purges.report(now),
 	}
 	if c.lastStats == 0 || now-c.lastStats >= int64(statsEvery) {
 		c.lastStats = now

@@ -32,6 +32,7 @@ func (c *coordination) answer(a wire.Answer) {
 	for _, p := range a.Probes {
 		c.state.Grant(c.clock(), a.Nonce, p)
 	}
+	c.purges.tell(a.Purges)
 	if a.Revision > c.revision() && (c.refused.Load() == nil || c.refused.Load().Revision < a.Revision) {
 		c.fetch()
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"apiproxy.internal/dataplane/internal/cache/store"
 	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/dataplane/internal/verdict"
 	"apiproxy.internal/shared/wire"
@@ -19,12 +20,12 @@ func (n *Node) stats() *wire.Stats {
 	for _, p := range pub.Plans {
 		m := p.Metrics.Stats()
 		s.Passed += m.PerSecond(m.Recent.Passed)
-		s.Providers = append(s.Providers, providerStats(p.Name, m, p.Credential != nil))
+		s.Providers = append(s.Providers, providerStats(p.Name, m, n.state.Cache().Usage(p.CacheOwner), p.Credential != nil))
 	}
 	return s
 }
 
-func providerStats(name string, m metrics.Stats, credential bool) wire.ProviderStats {
+func providerStats(name string, m metrics.Stats, cached store.Usage, credential bool) wire.ProviderStats {
 	rate := m.PerSecond
 	return wire.ProviderStats{
 		Name:             name,
@@ -37,6 +38,9 @@ func providerStats(name string, m metrics.Stats, credential bool) wire.ProviderS
 		RejectedProvider: rate(m.Recent.Rejected[verdict.PerProvider]),
 		CacheHits:        rate(m.Recent.CacheHits),
 		CacheMisses:      rate(m.Recent.CacheMisses),
+		CacheEntries:     cached.Entries,
+		CacheBytes:       cached.Bytes,
+		CacheEvictions:   cached.Evictions,
 		Latency:          m.Histogram,
 		Credential:       credential,
 	}

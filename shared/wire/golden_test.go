@@ -29,7 +29,12 @@ var golden = map[string]Message{
 	"hold.json":         &Hold{Head: Now(), State: "open", Reason: "maintenance", Author: "ann", Until: noon},
 	"hold_endless.json": &Hold{Head: Now(), State: "open", Author: "ann"},
 	"epoch.json":        &Epoch{Head: Now(), Epoch: 7},
-	"leader.json":       &Leader{Head: Now(), Controller: "control-1", Incarnation: "a1", Epoch: 7},
+	"purges.json": &Purges{Head: Now(), Last: []Purge{
+		{ID: "K3", Time: noon, Author: "controller", Reason: "a new list"},
+		{ID: "Q7", Provider: "zerion", Prefix: "/zerion/v1/", Time: noon, Author: "ann", Reason: "wrong prices"},
+		{ID: "Z1", Exact: "/zerion/v1/x?a=1", Time: noon, Author: "ann"},
+	}},
+	"leader.json": &Leader{Head: Now(), Controller: "control-1", Incarnation: "a1", Epoch: 7},
 	"member.json": &Member{
 		Head: Now(), Node: "node-1", Incarnation: "b2", Address: "10.0.0.1:8080", TLS: true, Version: "v1.2.3",
 		State: status.Gone, Time: noon, Reason: "left",
@@ -37,9 +42,10 @@ var golden = map[string]Message{
 	"report.json": &Report{
 		Head: Now(), Node: "node-1", Incarnation: "b2", Nonce: 123456789, Epoch: 7, State: status.Live, Revision: 12,
 		Refused: &Refusal{Revision: 13, Reason: "unknown field"},
+		Purged:  []Purged{{ID: "Q7", Entries: 40}, {ID: "Z1"}},
 		Stats: &Stats{
 			Address: "10.0.0.1:8080", TLS: true, Version: "v1.2.3", Mode: status.Leased, InFlight: 3, Passed: 99.5,
-			Providers: []ProviderStats{{Name: "zerion", Requests: 100, Success: 99, Credential: true}},
+			Providers: []ProviderStats{{Name: "zerion", Requests: 100, Success: 99, CacheEntries: 7, CacheBytes: 7000, CacheEvictions: 3, Credential: true}},
 		},
 	},
 }
@@ -85,6 +91,23 @@ func TestOldMessages(t *testing.T) {
 	a, err := Decode[Answer]([]byte(`{"v":1,"inc":"i","nonce":5,"epoch":7}`))
 	if want := (Answer{Head: Now(), Incarnation: "i", Nonce: 5, Epoch: 7}); err != nil || !reflect.DeepEqual(a, want) {
 		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+func TestPurgeAt(t *testing.T) {
+	list := []Purge{{ID: "a"}, {ID: "b"}}
+	for id, want := range map[string]int{"a": 0, "b": 1, "c": -1, "": -1} {
+		if got := PurgeAt(list, id); got != want {
+			t.Errorf("%q: %d, want %d", id, got, want)
+		}
+	}
+	r := Report{}
+	if got := r.LastPurge(); got != "" {
+		t.Errorf("of a node that has purged nothing: %q", got)
+	}
+	r.Purged = []Purged{{ID: "a"}, {ID: "b"}}
+	if got := r.LastPurge(); got != "b" {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -138,6 +161,7 @@ func FuzzDecode(f *testing.F) {
 		again[ConfigEntry](t, data)
 		again[Hold](t, data)
 		again[Epoch](t, data)
+		again[Purges](t, data)
 		again[Leader](t, data)
 		again[Member](t, data)
 		again[Report](t, data)

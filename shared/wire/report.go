@@ -20,9 +20,10 @@ type Report struct {
 	Revision uint64          `json:"rev"`               // of the configuration in force; 0 = none published
 	Refused  *Refusal        `json:"refused,omitempty"` // the newest published revision that the node could not apply
 	Breakers []Evidence      `json:"brk,omitempty"`
-	Limits   quota.Reports   `json:"lim,omitempty"`   // by GlobalLimit or ProviderLimit
-	Suspects []quota.Suspect `json:"sus,omitempty"`   // client addresses that take much
-	Stats    *Stats          `json:"stats,omitempty"` // about once a second, and in the first report
+	Limits   quota.Reports   `json:"lim,omitempty"`    // by GlobalLimit or ProviderLimit
+	Suspects []quota.Suspect `json:"sus,omitempty"`    // client addresses that take much
+	Purged   []Purged        `json:"purged,omitempty"` // the last one done, and those of the last seconds before it
+	Stats    *Stats          `json:"stats,omitempty"`  // about once a second, and in the first report
 }
 
 // GlobalLimit names the limit of all requests together.
@@ -51,6 +52,9 @@ type Answer struct {
 	Probes   []Probes                `json:"probes,omitempty"`
 	Limits   map[string]quota.Answer `json:"lim,omitempty"` // by GlobalLimit or ProviderLimit
 	Verdicts []quota.Verdict         `json:"sus,omitempty"` // on the suspects of the report
+	// Purges are those that the node has not done by its report, after the one that
+	// it has done last: see Purge.
+	Purges []Purge `json:"purges,omitempty"`
 	// Rejected says why the node may not take part; empty if it may.
 	Rejected string `json:"rejected,omitempty"`
 }
@@ -67,8 +71,8 @@ type Stats struct {
 	Providers []ProviderStats `json:"providers,omitempty"`
 }
 
-// ProviderStats is one provider as the callers of one node met it. All but the
-// last five are per second.
+// ProviderStats is one provider as the callers of one node met it, first what is
+// counted per second.
 type ProviderStats struct {
 	Name             string  `json:"name"`
 	Requests         float64 `json:"req"`
@@ -81,10 +85,11 @@ type ProviderStats struct {
 	CacheHits        float64 `json:"hit,omitempty"`
 	CacheMisses      float64 `json:"miss,omitempty"`
 
-	CacheEntries int64            `json:"entries,omitempty"`
-	CacheBytes   int64            `json:"bytes,omitempty"`
-	Latency      latency.Snapshot `json:"latency,omitzero"` // of the last minute
-	Credential   bool             `json:"cred"`             // the node has the key
+	CacheEntries   int64            `json:"entries,omitempty"`
+	CacheBytes     int64            `json:"bytes,omitempty"`
+	CacheEvictions uint64           `json:"evicted,omitempty"` // since the node's start
+	Latency        latency.Snapshot `json:"latency,omitzero"`  // of the last minute
+	Credential     bool             `json:"cred"`              // the node has the key
 }
 
 // NamedEntry is a BreakerEntry outside its bucket.

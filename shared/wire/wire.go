@@ -9,7 +9,7 @@
 //
 // Who writes what:
 //
-//	cfg      file    the configuration, operators' holds, the epoch    controller
+//	cfg      file    the configuration, holds, purges, the epoch       controller
 //	members  file    joins, drains and deaths                          leader
 //	ctl      memory  who leads                                         controller
 //	brk      memory  the state of each provider's breaker              leader
@@ -46,6 +46,7 @@ const (
 const (
 	ConfigKey = "current" // ConfigEntry; its history is the history of revisions
 	EpochKey  = "epoch"   // Epoch
+	PurgesKey = "purges"  // Purges
 	LeaderKey = "leader"  // Leader
 )
 

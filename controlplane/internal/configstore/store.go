@@ -1,5 +1,6 @@
 // Package configstore keeps the configuration: published by compare-and-set, with
-// its history, operators' holds on breakers and the leaders' epoch beside it.
+// its history, operators' holds on breakers, purges of the cache and the leaders'
+// epoch beside it.
 //
 // The bucket is the truth. A copy of what it must not lose is the file config.json
 // in the data directory, from which an empty or damaged bucket is filled again.
@@ -8,7 +9,8 @@
 // decides, then the copy is renamed. A crash before the bucket has it leaves
 // nothing; one before the renaming leaves the old copy, which the next start
 // brings up to date. So the copy may be behind by a write that nobody was told of,
-// and is never ahead.
+// and is never ahead. Purges are in the bucket only: losing them clears caches and
+// no more.
 package configstore
 
 import (

@@ -16,6 +16,7 @@ const (
 	NodeLeft        = "node_left"
 	NodeRefused     = "node_refused" // a process that uses the id of another
 	LimitExhausted  = "limit_exhausted"
+	CachePurged     = "cache_purged"
 )
 
 // Event is something that happened in the cluster.

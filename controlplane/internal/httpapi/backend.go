@@ -57,6 +57,12 @@ type Backend interface {
 	Reset(ctx context.Context, provider, author, reason string) (status.Breaker, error)
 	Auto(ctx context.Context, provider, author, reason string) (status.Breaker, error)
 
+	// Purge stores a purge of the nodes' caches and tells them of it. Purged waits
+	// until every node that is heard has done it, or until ctx ends, and says how far
+	// they are. A node that was cut off does it as soon as it hears of it.
+	Purge(ctx context.Context, p Purge, author, reason string) (id string, err error)
+	Purged(ctx context.Context, id string) Purged
+
 	// Status is the view of the whole cluster.
 	Status() status.Document
 	// Ready is nil if the controller can do its work; else the error says what is
@@ -94,10 +100,30 @@ type Applied struct {
 	Pending []Pending // the others
 }
 
-// Pending is a node that does not run a revision.
+// Pending is a node that does not run a revision, or has not purged.
 type Pending struct {
 	ID     string `json:"id"`
-	Reason string `json:"reason" doc:"Why the node does not run the revision: it has not reported yet, or what it found wrong with it."`
+	Reason string `json:"reason" doc:"Why: it has not reported yet, or what it found wrong with a revision."`
+}
+
+// Purge says which stored answers the nodes are to forget: those for which all
+// that is given holds.
+type Purge struct {
+	Provider string `json:"provider" required:"false" doc:"The name of a provider." example:"zerion"`
+	Prefix   string `json:"prefix" required:"false" maxLength:"2048" doc:"What path and query begin with, byte for byte as clients write them, with the provider's own prefix. / is everything." example:"/zerion/v1/wallets/"`
+	Exact    string `json:"exact" required:"false" maxLength:"2048" doc:"The whole path and query, likewise; all variants of it. Not together with prefix." example:"/zerion/v1/chains?page=2"`
+}
+
+// Purged says how far a purge is, by node.
+type Purged struct {
+	Done    []PurgedNode
+	Pending []Pending
+}
+
+// PurgedNode is a node that has purged.
+type PurgedNode struct {
+	ID      string `json:"id"`
+	Entries int    `json:"entries" doc:"Stored answers that it has forgotten: by this purge, or because it was cut off before and has cleared its cache."`
 }
 
 // Difference is one value that differs between two documents.
@@ -122,6 +148,6 @@ type Share struct {
 // Event is something that happened in the cluster.
 type Event struct {
 	ID   uint64          // grows; never 0
-	Name string          // breaker, config_published, config_applied, node_joined, node_left or limit_exhausted
+	Name string          // breaker, config_published, config_applied, node_joined, node_left, limit_exhausted or cache_purged
 	Data json.RawMessage // an object with "time"
 }

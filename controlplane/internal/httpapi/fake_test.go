@@ -31,6 +31,9 @@ type fake struct {
 	after     uint64        // of the last subscription
 	cancelled chan struct{} // a subscription has ended
 	writes    int           // whatever changed something
+	purge     Purge         // the last one
+	waited    time.Duration // that its caller was ready to wait
+	pending   []Pending     // of purges
 }
 
 func newFake() *fake {
@@ -222,6 +225,20 @@ func (f *fake) Reset(_ context.Context, provider, _, _ string) (status.Breaker, 
 
 func (f *fake) Auto(_ context.Context, provider, _, _ string) (status.Breaker, error) {
 	return f.set(provider, status.Breaker{State: "half_open"})
+}
+
+func (f *fake) Purge(_ context.Context, p Purge, _, _ string) (string, error) {
+	if f.fail == nil {
+		f.write()
+		f.purge = p
+	}
+	return "K3", f.fail
+}
+
+func (f *fake) Purged(ctx context.Context, id string) Purged {
+	deadline, _ := ctx.Deadline()
+	f.waited = time.Until(deadline).Round(time.Second)
+	return Purged{Done: []PurgedNode{{ID: "n1", Entries: 40}, {ID: "n2", Entries: 2}}, Pending: f.pending}
 }
 
 func (f *fake) Status() status.Document {

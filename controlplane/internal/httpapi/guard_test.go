@@ -21,6 +21,7 @@ var writes = []struct{ method, path, body string }{
 	{"DELETE", "/api/v1/nodes/n2", ""},
 	{"POST", "/api/v1/breakers/zerion/trip", "{}"},
 	{"POST", "/api/v1/breakers/zerion/reset", "{}"},
+	{"POST", "/api/v1/cache/purge", `{"provider":"zerion"}`},
 	{"POST", "/api/v1/breakers/zerion/auto", "{}"},
 }
 

@@ -38,7 +38,7 @@ func newAPI(s *Server) *api {
 			// The version of the paths, not of the program: a description that
 			// changes with each build cannot be compared.
 			Version:     "v1",
-			Description: "Configuration, limits, nodes and breakers of one API Proxy cluster. Every write needs the admin token; every refusal is a problem document (RFC 9457) that says what to do.",
+			Description: "Configuration, limits, nodes, breakers and caches of one API Proxy cluster. Every write needs the admin token; every refusal is a problem document (RFC 9457) that says what to do.",
 		},
 		Servers: []*huma.Server{{URL: "/", Description: "this control plane"}},
 		Components: &huma.Components{

@@ -83,6 +83,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"POST", "/api/v1/breakers/zerion/reset", `{}`, nil},
 		{"POST", "/api/v1/breakers/zerion/auto", ``, nil},
 		{"POST", "/api/v1/breakers/x/auto", ``, nil},
+		{"POST", "/api/v1/cache/purge?wait=1s", `{"provider":"zerion","prefix":"/zerion/v1/"}`, nil},
+		{"POST", "/api/v1/cache/purge", `{}`, nil},
 		{"GET", "/status", "", nil},
 		{"GET", "/status?format=html", "", nil},
 		{"GET", "/health", "", nil},
@@ -151,6 +153,7 @@ func TestDescriptionIsStrict(t *testing.T) {
 		{"ConfigLimit", `{"rate":-1}`},
 		{"ConfigLimit", `{"rate":"5 per minute"}`},
 		{"Order", `{"why":"x"}`},
+		{"Purge", `{"key":"x"}`},
 	} {
 		if schemas[row.schema] == nil {
 			t.Errorf("there is no schema %s", row.schema)

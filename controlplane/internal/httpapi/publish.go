@@ -112,15 +112,21 @@ func (s *Server) preview(ctx context.Context, next func(Revision) (*config.Docum
 // await fills in how far a revision has come within the time that the client
 // grants.
 func (s *Server) await(ctx context.Context, out *outcome) {
-	c := callOf(ctx)
-	control := http.NewResponseController(c)
-	_ = control.SetReadDeadline(time.Time{}) // what is watched now is whether the client goes
-	_ = control.SetWriteDeadline(time.Now().Add(c.change.wait + writeTimeout))
-	ctx, cancel := context.WithTimeout(ctx, c.change.wait)
+	ctx, cancel := s.waiting(ctx, callOf(ctx).change.wait)
 	defer cancel()
-	defer context.AfterFunc(s.stopping, cancel)()
 	applied := s.options.Backend.Applied(ctx, out.Revision)
 	out.Nodes, out.Applied, out.Pending = &applied.Nodes, &applied.Applied, applied.Pending
+}
+
+// waiting is the context of a wait, which ends early when the client goes or the
+// server stops. It moves the deadlines of the connection.
+func (s *Server) waiting(ctx context.Context, wait time.Duration) (context.Context, context.CancelFunc) {
+	control := http.NewResponseController(callOf(ctx))
+	_ = control.SetReadDeadline(time.Time{}) // what is watched now is whether the client goes
+	_ = control.SetWriteDeadline(time.Now().Add(wait + writeTimeout))
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	stop := context.AfterFunc(s.stopping, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // fail turns an error of the backend into an answer, and keeps it for the audit.

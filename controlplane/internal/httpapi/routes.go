@@ -82,8 +82,12 @@ func (s *Server) registerCluster(a *api) {
 	handle(a, auto, s.auto)
 	a.body(auto, false, body)
 
+	purge := a.operation("purge-cache", "POST /api/v1/cache/purge", "cache", "Make all nodes forget stored answers, and answer when they have", http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusInsufficientStorage)
+	handle(a, purge, s.purge)
+	a.body(purge, true, a.schemaOf(reflect.TypeFor[Purge]()))
+
 	text := &huma.Schema{Type: huma.TypeString}
-	events := a.operation("events", "GET /api/v1/events", "events", "What happens, as server-sent events: breaker, config_published, config_applied, node_joined, node_left, limit_exhausted", http.StatusServiceUnavailable)
+	events := a.operation("events", "GET /api/v1/events", "events", "What happens, as server-sent events: breaker, config_published, config_applied, node_joined, node_left, limit_exhausted, cache_purged", http.StatusServiceUnavailable)
 	events.Description = "The data of an event is a JSON object with time. Last-Event-ID brings what is still kept of later events first. A reader that is too slow is disconnected."
 	events.Parameters = []*huma.Param{{Name: "Last-Event-ID", In: "header", Schema: text, Description: "The id of the last event that was read."}}
 	a.handleRaw(events, s.serveEvents, map[string]*huma.Schema{"text/event-stream": text})

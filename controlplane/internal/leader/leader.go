@@ -59,6 +59,7 @@ type Leader struct {
 	limits    map[string]*ledger.Ledger   // by name on the wire
 	refusing  map[string]refusing         // by the same
 	addresses *ledger.Addresses           // nil = there is no limit per address
+	purges    []wire.Purge                // as stored
 
 	deaf   bool             // there is no connection to NATS: silence says nothing
 	doc    *config.Document // in force; nil = none
@@ -86,6 +87,7 @@ type Restored struct {
 	Members  []wire.Member
 	Breakers map[string]wire.BreakerEntry
 	Holds    map[string]wire.Hold
+	Purges   []wire.Purge
 	Longest  time.Duration // the longest hold of a limit that an earlier leader may have promised
 }
 
@@ -103,6 +105,7 @@ func New(now time.Time, r Restored, e Effects) *Leader {
 		breakers:  make(map[string]*breaker.Machine),
 		limits:    make(map[string]*ledger.Ledger),
 		refusing:  make(map[string]refusing),
+		purges:    r.Purges,
 	}
 	l.members.Seed(r.Members, l.clock(now))
 	for _, m := range l.members.List() {
@@ -268,6 +271,7 @@ func (l *Leader) answer(now time.Time, n *node, t told, must bool) {
 		Nodes:       l.members.Present(),
 		Limits:      t.limits,
 		Verdicts:    t.verdicts,
+		Purges:      l.untold(&n.last),
 	}
 	for name, b := range l.breakers {
 		if p, ok := b.Probes(now, n.last.Node); ok {
@@ -278,7 +282,7 @@ func (l *Leader) answer(now time.Time, n *node, t told, must bool) {
 			a.Breakers = append(a.Breakers, wire.NamedEntry{Provider: name, BreakerEntry: entry})
 		}
 	}
-	news := len(a.Probes)+len(a.Breakers)+len(a.Limits)+len(a.Verdicts) > 0 || n.last.Epoch != l.epoch || n.last.Revision != a.Revision
+	news := len(a.Probes)+len(a.Breakers)+len(a.Limits)+len(a.Verdicts)+len(a.Purges) > 0 || n.last.Epoch != l.epoch || n.last.Revision != a.Revision
 	if must || news || now.Sub(n.answered) >= answerEvery {
 		n.answered = now
 		l.effects.Answer(n.last.Node, a)

@@ -25,6 +25,7 @@ type Metrics struct {
 	Publications     *prometheus.CounterVec // of configurations, by result: published, refused, failed
 	Transitions      *prometheus.CounterVec // of breakers, by provider and to
 	Events           *prometheus.CounterVec // by event
+	Purges           *prometheus.CounterVec // of caches, by result: acknowledged, incomplete, failed
 	requests         *prometheus.CounterVec
 	requestDuration  *prometheus.HistogramVec
 }
@@ -72,6 +73,7 @@ func New(version string, state func() State) *Metrics {
 	m.Publications = vector("config_publications_total", "Attempts to publish a configuration, by result.", "result")
 	m.Transitions = vector("breaker_transitions_total", "Transitions of the cluster's circuit breakers, by the state entered.", "provider", "to")
 	m.Events = vector("events_total", "Events that were announced.", "event")
+	m.Purges = vector("cache_purges_total", "Purges of the nodes' caches that operators asked for, by result: acknowledged by all nodes, incomplete (a node did not answer in time) or failed (not stored, nothing purged).", "result")
 	m.requests = vector("http_requests_total", "Requests to the control plane's API.", "method", "route", "code")
 	m.requestDuration = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace,
 		Name: "http_request_duration_seconds", Help: "Time to answer a request to the control plane's API.",
@@ -90,6 +92,9 @@ func New(version string, state func() State) *Metrics {
 	}
 	for _, result := range []string{"published", "refused", "failed"} {
 		m.Publications.WithLabelValues(result)
+	}
+	for _, result := range []string{"acknowledged", "incomplete", "failed"} {
+		m.Purges.WithLabelValues(result)
 	}
 	return m
 }

@@ -31,6 +31,7 @@ func TestExposition(t *testing.T) {
 		`api_proxy_control_limit_utilisation{limit="global"} 0.5`,
 		`api_proxy_control_limit_overshoot_bound{limit="global"} 0`,
 		`api_proxy_control_nats_refused_total{reason="login"} 0`,
+		`api_proxy_control_cache_purges_total{result="incomplete"} 0`,
 		`api_proxy_control_http_requests_total{code="412",method="PUT",route="/api/v1/config"} 1`,
 		`api_proxy_control_http_request_duration_seconds_count{route="/api/v1/config"} 1`,
 		`api_proxy_control_events_total{event="breaker"} 1`,

@@ -5,6 +5,7 @@ import (
 
 	"apiproxy.internal/dataplane/internal/cache"
 	"apiproxy.internal/shared/config"
+	"apiproxy.internal/shared/wire"
 )
 
 // maxStoredHead is the most that key and head of a stored answer take, in bytes:
@@ -48,9 +49,14 @@ var cacheModes = map[string]cache.Mode{
 	config.CacheOff:     cache.Off,
 }
 
+// Purge forgets what a purge is meant for and returns how many copies that were.
+func (s *State) Purge(p wire.Purge) int {
+	return s.cache.Purge(cache.Selection{Provider: p.Provider, Prefix: []byte(p.Prefix), Exact: []byte(p.Exact)}.Matches)
+}
+
 // forget drops the copies of providers that are somewhere else now.
 func (s *State) forget(moved map[string]bool) {
 	for name := range moved {
-		s.cache.Purge(cache.Selection{Provider: name}.Matches)
+		s.Purge(wire.Purge{Provider: name})
 	}
 }
