@@ -19,7 +19,7 @@ $compose down
 tar -xf "$work/config.tar"
 # Started and stopped again, so that all volumes are there: creating alone would
 # wait for the one-shot service that others depend on.
-$compose up -d --scale "api-proxy=${NODES:-1}"
+$compose up -d
 $compose stop
 volume() {
   docker inspect -f "{{range .Mounts}}{{if eq .Destination \"$2\"}}{{.Name}}{{end}}{{end}}" "$($compose ps -aq "$1" | head -1)"
@@ -36,5 +36,5 @@ fill prometheus-data "$(volume prometheus /prometheus)"
 # shares of the limits would be kept for them until their leases have ended.
 docker run --rm --network none --user 0:0 --entrypoint sh -v "$(volume control-plane /data):/v" "$image" \
   -c 'rm -rf /v/nats/jetstream/*/streams/KV_members'
-$compose up -d --scale "api-proxy=${NODES:-1}"
+$compose up -d
 echo "restore: done; check with: $compose ps"
