@@ -12,8 +12,8 @@ func TestPurge(t *testing.T) {
 	s := start(t, nil)
 	for query, want := range map[string]time.Duration{"": purgeWait, "?wait=0s": 0, "?wait=30s": 30 * time.Second} {
 		s.do(t, "POST", "/api/v1/cache/purge"+query, `{"provider":"zerion","exact":"/zerion/x?a=1"}`)
-		if s.fake.purge != (Purge{Provider: "zerion", Exact: "/zerion/x?a=1"}) || s.waited != want {
-			t.Errorf("%q: purged %+v, waited %v, want %v", query, s.fake.purge, s.waited, want)
+		if s.purge != (Purge{Provider: "zerion", Exact: "/zerion/x?a=1"}) || s.waited != want {
+			t.Errorf("%q: purged %+v, waited %v, want %v", query, s.purge, s.waited, want)
 		}
 	}
 }
