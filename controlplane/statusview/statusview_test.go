@@ -30,11 +30,11 @@ func calm() Page {
 	provider := func(rps float64) status.Provider {
 		return status.Provider{State: "closed", Breaker: status.Breaker{State: "closed"}, Limit: limit(300, 500, 480, rps, 0),
 			RequestsPerSecond: rps, SuccessRatio: 0.9987, LatencyMS: status.Latency{Avg: 15.2, P50: 12, P95: 48, P99: 1210},
-			Cache: status.Cache{HitRatio: 0.42, Entries: 1234, Bytes: 3565158}, RetriesPerSecond: 0.25, Credential: "ok"}
+			Cache: status.Cache{HitRatio: 0.42, Entries: 1234, Bytes: 3565158, Evictions: 5678}, RetriesPerSecond: 0.25, Credential: "ok"}
 	}
 	node := func(id string) status.Node {
 		return status.Node{ID: id, Incarnation: "c0ffee", State: status.Live, Address: "192.0.2.1:8080", Version: "v1.2.0", Revision: 7,
-			Mode: status.Leased, RequestsPerSecond: 1234.5, InFlight: 12, LastSeenMS: 210}
+			Mode: status.Leased, RequestsPerSecond: 1234.5, InFlight: 12, Cache: status.Cache{HitRatio: 0.4, Entries: 1234, Bytes: 3565158, Evictions: 5}, LastSeenMS: 210}
 	}
 	return Page{
 		Status: status.Document{
@@ -184,7 +184,7 @@ func TestOddDocuments(t *testing.T) {
 		for name, pr := range p.Status.Providers {
 			pr.RequestsPerSecond, pr.SuccessRatio, pr.LatencyMS = x, x, status.Latency{Avg: x, P50: x, P95: x, P99: x}
 			pr.Limit = &status.Limit{Rate: x, Utilisation: x, AdmittedPerSecond: x, RejectedPerSecond: x, OvershootBound: x, Burst: math.MinInt64}
-			pr.Cache = status.Cache{HitRatio: x, Entries: math.MaxInt64, Bytes: math.MaxInt64}
+			pr.Cache = status.Cache{HitRatio: x, Entries: math.MaxInt64, Bytes: math.MaxInt64, Evictions: math.MaxUint64}
 			p.Status.Providers[name] = pr
 			p.History[name] = []Sample{{at, x, x}}
 		}

@@ -3,6 +3,7 @@ package statusview
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -78,6 +79,7 @@ type nodeView struct {
 	Mode, ModeLevel   string
 	Requests          string
 	InFlight, LastSee string
+	Cache, CacheMore  string // "3.4 MiB", and what else is to be said of it
 }
 
 func newView(p Page) view {
@@ -182,7 +184,7 @@ func newProviderView(now time.Time, name string, p status.Provider) providerView
 		Requests: perSecond(p.RequestsPerSecond), Success: percent(p.SuccessRatio),
 		Avg: millis(p.LatencyMS.Avg), P50: millis(p.LatencyMS.P50), P95: millis(p.LatencyMS.P95), P99: millis(p.LatencyMS.P99),
 		Retries: perSecond(p.RetriesPerSecond),
-		Hits:    percent(p.Cache.HitRatio), Entries: entries(p.Cache.Entries), Bytes: size(p.Cache.Bytes),
+		Hits:    percent(p.Cache.HitRatio), Entries: entries(&p.Cache), Bytes: size(p.Cache.Bytes),
 		Credential: cmp.Or(p.Credential, "unknown"), CredentialLevel: ok,
 		Limit: newLimitView(name, "Limit", "per_provider/"+name, p.Limit),
 	}
@@ -192,11 +194,15 @@ func newProviderView(now time.Time, name string, p status.Provider) providerView
 	return v
 }
 
-func entries(n int64) string {
-	if n == 1 {
-		return "1 entry"
+func entries(c *status.Cache) string {
+	text := count(c.Entries) + " entries"
+	if c.Entries == 1 {
+		text = "1 entry"
 	}
-	return count(n) + " entries"
+	if c.Evictions > 0 {
+		text += ", " + count(int64(min(c.Evictions, math.MaxInt64))) + " evicted"
+	}
+	return text
 }
 
 // breakerDetail says what led here and what comes next.
@@ -245,10 +251,11 @@ func newNodeView(n *status.Node, current uint64) nodeView {
 	v := nodeView{
 		ID: n.ID, State: n.State, Address: n.Address, Version: n.Version, Incarnation: n.Incarnation,
 		Revision: revision(n.Revision), RevisionLevel: ok, Mode: n.Mode, ModeLevel: ok,
-		Requests: perSecond(n.RequestsPerSecond), InFlight: count(n.InFlight), LastSee: span(n.LastSeenMS) + " ago",
+		Requests: perSecond(n.RequestsPerSecond), InFlight: count(n.InFlight),
+		Cache: size(n.Cache.Bytes), CacheMore: percent(n.Cache.HitRatio) + " hits, " + entries(&n.Cache), LastSee: span(n.LastSeenMS) + " ago",
 	}
 	if n.State == status.Gone {
-		v.Requests, v.InFlight = none, none
+		v.Requests, v.InFlight, v.Cache, v.CacheMore = none, none, none, ""
 		return v
 	}
 	if n.Revision != current {

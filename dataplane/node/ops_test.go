@@ -178,7 +178,9 @@ circuit_breaker: {failure_threshold: 1}
 	add(".providers.up.", "state", "failures", "requests_per_second", "success_ratio", "retries_per_second", "credential")
 	add(".providers.up.breaker.", "state", "failures", "opened_at", "retry_at", "forced")
 	add(".providers.up.latency_ms.", "avg", "p50", "p95", "p99")
-	add(".providers.up.cache.", "hit_ratio", "entries", "bytes")
+	for _, of := range []string{".providers.up.", ".nodes[]."} {
+		add(of+"cache.", "hit_ratio", "entries", "bytes", "evictions")
+	}
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if !got[key] {
 			t.Errorf("missing: %s", key)

@@ -22,10 +22,18 @@ func (n *Node) Status() status.Document {
 		Config:      status.Config{Revision: pub.Document.Revision, UpdatedAt: pub.at.UTC(), Author: pub.author},
 		Providers:   make(map[string]status.Provider, len(pub.Plans)),
 	}
+	var cached status.Cache
+	var hits, asked uint64
 	var total, passedFairness, rejectedGlobal, rejectedPerIP float64
 	for _, p := range pub.Plans {
 		s := p.Metrics.Stats()
-		doc.Providers[p.Name] = n.providerStatus(pub.Document, p, s, now)
+		provider := n.providerStatus(pub.Document, p, s, now)
+		doc.Providers[p.Name] = provider
+		cached.Entries += provider.Cache.Entries
+		cached.Bytes += provider.Cache.Bytes
+		cached.Evictions += provider.Cache.Evictions
+		hits += s.Recent.CacheHits
+		asked += s.Recent.CacheHits + s.Recent.CacheMisses
 		total += s.PerSecond(s.Recent.Requests)
 		rejectedPerIP += s.PerSecond(s.Recent.Rejected[verdict.PerIP])
 		rejectedGlobal += s.PerSecond(s.Recent.Rejected[verdict.Global])
@@ -43,7 +51,10 @@ func (n *Node) Status() status.Document {
 		doc.Limits.PerIP = limitStatus(l.Limit, fresh, passedFairness, rejectedPerIP)
 		doc.Limits.PerIP.Utilisation = 0
 	}
-	doc.Nodes = []status.Node{n.nodeStatus(pub, total)}
+	cached.HitRatio = ratio(hits, asked)
+	self := n.nodeStatus(pub, total)
+	self.Cache = cached
+	doc.Nodes = []status.Node{self}
 	return doc
 }
 
@@ -78,12 +89,12 @@ func (n *Node) providerStatus(doc *config.Document, p *snapshot.Plan, s metrics.
 		Credential:        "ok",
 	}
 	used := n.state.Cache().Usage(p.CacheOwner)
-	out.Cache = status.Cache{Entries: used.Entries, Bytes: used.Bytes}
-	if asked := s.Recent.CacheHits + s.Recent.CacheMisses; asked > 0 {
-		out.Cache.HitRatio = round(float64(s.Recent.CacheHits) / float64(asked))
+	out.Cache = status.Cache{
+		HitRatio: ratio(s.Recent.CacheHits, s.Recent.CacheHits+s.Recent.CacheMisses),
+		Entries:  used.Entries, Bytes: used.Bytes, Evictions: used.Evictions,
 	}
 	if s.Recent.Requests > 0 {
-		out.SuccessRatio = round(float64(s.Recent.Success) / float64(s.Recent.Requests))
+		out.SuccessRatio = ratio(s.Recent.Success, s.Recent.Requests)
 	}
 	if p.Credential == nil {
 		out.Credential = "missing"
@@ -130,6 +141,13 @@ func limitStatus(l config.Limit, d limit.Decision, admitted, rejected float64) *
 func perSecond(r config.Rate) float64 {
 	num, den := r.PerSecond()
 	return float64(num) / float64(den)
+}
+
+func ratio(part, whole uint64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return round(float64(part) / float64(whole))
 }
 
 // round keeps three decimals: more is noise to whoever reads the page.

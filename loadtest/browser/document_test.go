@@ -35,7 +35,7 @@ func clusterOf(nodes, providers int) statusview.Page {
 			Limit: &status.Limit{Rate: rate, Burst: int64(rate * 2), Available: int64(rate * 1.9), AdmittedPerSecond: rps,
 				Utilisation: rps / rate, OvershootBound: 3},
 			RequestsPerSecond: rps * 1.2, SuccessRatio: 0.9987, LatencyMS: status.Latency{Avg: 15.2 + float64(i), P50: 12, P95: 48.4, P99: 1210},
-			Cache: status.Cache{HitRatio: 0.171, Entries: 12345 + int64(i), Bytes: 3565158}, RetriesPerSecond: 0.25, Credential: "ok"}
+			Cache: status.Cache{HitRatio: 0.171, Entries: 12345 + int64(i), Bytes: 3565158, Evictions: uint64(i) * 1234}, RetriesPerSecond: 0.25, Credential: "ok"}
 	}
 	return p
 }
@@ -58,11 +58,12 @@ func odd() []statusview.Page {
 			a.RequestsPerSecond, a.SuccessRatio, a.RetriesPerSecond = x, x, x
 			a.LatencyMS = status.Latency{Avg: x, P50: x * 10, P95: x * 100, P99: x * 1000}
 			whole := int64(min(x*1000, 1e15))
-			a.Cache = status.Cache{HitRatio: x / 2, Entries: whole, Bytes: whole * 100}
+			a.Cache = status.Cache{HitRatio: x / 2, Entries: whole, Bytes: whole * 100, Evictions: uint64(max(whole, 0))}
 			a.Limit = &status.Limit{Rate: x, Burst: whole, Available: whole / 3, AdmittedPerSecond: x / 3, RejectedPerSecond: x / 7, Utilisation: x / 10, OvershootBound: x}
 			a.Failures = int(min(max(x, 0), 5))
 			p.Status.Providers["alchemy"] = a
 			p.Status.Nodes[0].RequestsPerSecond, p.Status.Nodes[0].InFlight, p.Status.Nodes[0].LastSeenMS = x, whole, whole
+			p.Status.Nodes[0].Cache = a.Cache
 			p.Status.Config.UpdatedAt = p.Status.GeneratedAt.Add(-time.Duration(min(x, 1e6) * float64(time.Second)))
 		})
 	}

@@ -49,6 +49,7 @@ type Node struct {
 	Mode              string  `json:"mode"`
 	RequestsPerSecond float64 `json:"requests_per_second"`
 	InFlight          int64   `json:"in_flight"`
+	Cache             Cache   `json:"cache"`
 	LastSeenMS        int64   `json:"last_seen_ms"` // since the last sign of life
 }
 
@@ -109,9 +110,10 @@ type Latency struct {
 	P99 float64 `json:"p99"`
 }
 
-// Cache is what is stored of a provider's answers.
+// Cache is what is stored of answers, those of one provider or at one node.
 type Cache struct {
-	HitRatio float64 `json:"hit_ratio"`
-	Entries  int64   `json:"entries"`
-	Bytes    int64   `json:"bytes"`
+	HitRatio  float64 `json:"hit_ratio"` // of the last seconds; 0 without requests
+	Entries   int64   `json:"entries"`
+	Bytes     int64   `json:"bytes"`
+	Evictions uint64  `json:"evictions"` // had to make room, since the start of each node
 }

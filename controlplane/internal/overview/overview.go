@@ -81,7 +81,7 @@ func Status(c Cluster) status.Document {
 	return doc
 }
 
-// sums are the counts of one provider over all nodes.
+// sums are counts over the nodes, or over the providers of one.
 type sums struct {
 	wire.ProviderStats
 	missing bool // a node lacks the key
@@ -90,27 +90,41 @@ type sums struct {
 }
 
 func (s *sums) add(p *wire.ProviderStats) {
-	s.Requests += p.Requests
+	s.addToNode(p)
 	s.Success += p.Success
 	s.Retries += p.Retries
 	s.Attempts += p.Attempts
 	s.RejectedProvider += p.RejectedProvider
+	s.Latency.Merge(&p.Latency)
+	s.missing = s.missing || !p.Credential
+}
+
+// addToNode adds what is shown of a node.
+func (s *sums) addToNode(p *wire.ProviderStats) {
+	s.Requests += p.Requests
 	s.CacheHits += p.CacheHits
 	s.CacheMisses += p.CacheMisses
 	s.CacheEntries += p.CacheEntries
 	s.CacheBytes += p.CacheBytes
-	s.Latency.Merge(&p.Latency)
-	s.missing = s.missing || !p.Credential
+	s.CacheEvictions += p.CacheEvictions
+}
+
+func (s *sums) cache() status.Cache {
+	return status.Cache{
+		HitRatio: ratio(s.CacheHits, s.CacheHits+s.CacheMisses, 0),
+		Entries:  s.CacheEntries, Bytes: s.CacheBytes, Evictions: s.CacheEvictions,
+	}
 }
 
 func describe(n Node) status.Node {
 	out := n.Node
 	if s := n.Stats; s != nil && n.State != status.Gone {
 		out.Mode, out.InFlight = s.Mode, s.InFlight
+		var all sums
 		for _, p := range s.Providers {
-			out.RequestsPerSecond += p.Requests
+			all.addToNode(&p)
 		}
-		out.RequestsPerSecond = round(out.RequestsPerSecond)
+		out.RequestsPerSecond, out.Cache = round(all.Requests), all.cache()
 	}
 	return out
 }
@@ -127,7 +141,7 @@ func provider(c Cluster, name string, s *sums) status.Provider {
 		RequestsPerSecond: round(s.Requests),
 		SuccessRatio:      ratio(s.Success, s.Requests, 1),
 		LatencyMS:         percentiles(&s.Latency),
-		Cache:             status.Cache{HitRatio: ratio(s.CacheHits, s.CacheHits+s.CacheMisses, 0), Entries: s.CacheEntries, Bytes: s.CacheBytes},
+		Cache:             s.cache(),
 		RetriesPerSecond:  round(s.Retries),
 		Credential:        "ok",
 	}

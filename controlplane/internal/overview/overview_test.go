@@ -32,7 +32,7 @@ func TestSums(t *testing.T) {
 		Document: config.Default(),
 		Nodes: []Node{
 			node("b", status.Live, stats(20, wire.ProviderStats{Requests: 10, Success: 9, Attempts: 12, Retries: 2, CacheHits: 1, CacheMisses: 3,
-				CacheEntries: 5, CacheBytes: 100, Latency: histogram(10*ms, 10*ms, 10*ms), Credential: true})),
+				CacheEntries: 5, CacheBytes: 100, CacheEvictions: 3, Latency: histogram(10*ms, 10*ms, 10*ms), Credential: true})),
 			node("a", status.Suspect, stats(10, wire.ProviderStats{Requests: 10, Success: 1, Attempts: 18, RejectedGlobal: 4, RejectedPerIP: 5, RejectedProvider: 6,
 				Latency: histogram(1000 * ms)})),
 			node("c", status.Gone, stats(1000, wire.ProviderStats{Requests: 1000})),
@@ -46,6 +46,7 @@ func TestSums(t *testing.T) {
 		"nodes by id":                len(doc.Nodes) == 4 && doc.Nodes[0].ID == "a" && doc.Nodes[1].RequestsPerSecond == 10 && doc.Nodes[2].RequestsPerSecond == 0,
 		"the dead count for nothing": p.RequestsPerSecond == 20,
 		"ratio of sums":              p.SuccessRatio == 0.5 && p.Cache.HitRatio == 0.25 && p.Cache.Entries == 5 && p.Cache.Bytes == 100,
+		"the cache of a node":        doc.Nodes[1].Cache == (status.Cache{HitRatio: 0.25, Entries: 5, Bytes: 100, Evictions: 3}) && p.Cache == doc.Nodes[1].Cache,
 		"percentiles of all":         p.LatencyMS.P50 < 11 && p.LatencyMS.P99 > 900,
 		"one node lacks the key":     p.Credential == "missing",
 		"breaker":                    p.State == "open" && p.Failures == 5 && doc.Providers["alchemy"].State == "closed",

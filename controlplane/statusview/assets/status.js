@@ -201,6 +201,7 @@ function holdText(now, f) {
   const end = millisOf(f.until);
   return "Held " + words(f.state) + " by " + (f.author || "unknown") + (end ? ", ends " + until(now, end) : "") + (f.reason ? ": " + f.reason : "");
 }
+const entries = (c) => (c.entries === 1 ? "1 entry" : count(c.entries) + " entries") + (c.evictions ? ", " + count(c.evictions) + " evicted" : "");
 function showProvider(card, name, p, now) {
   const f = fill(card, {
     name,
@@ -213,7 +214,7 @@ function showProvider(card, name, p, now) {
     retries: perSecond(p.retries_per_second),
     hits: percent(p.cache.hit_ratio),
     bytes: size(p.cache.bytes),
-    entries: p.cache.entries === 1 ? "1 entry" : count(p.cache.entries) + " entries",
+    entries: entries(p.cache),
     credential: p.credential || "unknown",
   });
   attr(f.state, "data-state", p.state);
@@ -228,9 +229,11 @@ function showNode(row, n, current) {
     revision: String(n.revision),
     requests: here ? perSecond(n.requests_per_second) : none,
     inflight: here ? count(n.in_flight) : none,
+    cache: here ? size(n.cache.bytes) : none,
     seen: span(n.last_seen_ms) + " ago",
   });
   attr(f.id, "title", n.incarnation);
+  attr(f.cache, "title", here ? percent(n.cache.hit_ratio) + " hits, " + entries(n.cache) : "");
   attr(f.state, "data-state", n.state);
   attr(f.revision, "data-level", here && n.revision !== current ? "warn" : "ok");
   attr(f.mode, "data-level", !here ? "ok" : n.mode === "holding" ? "warn" : n.mode === "closed" ? "bad" : "ok");
