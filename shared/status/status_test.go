@@ -18,13 +18,13 @@ func TestShape(t *testing.T) {
 		GeneratedAt: at,
 		Config:      Config{Revision: 7, UpdatedAt: at, Author: "admin"},
 		Nodes: []Node{{ID: "node-1", Incarnation: "c0ffee", State: Live, Address: "192.0.2.1:8080", Version: "v1", Revision: 7,
-			Mode: Leased, RequestsPerSecond: 12.5, InFlight: 3, LastSeenMS: 250}},
+			Mode: Leased, RequestsPerSecond: 12.5, InFlight: 3, Cache: Cache{HitRatio: 0.25, Entries: 4, Bytes: 2048, Evictions: 1}, LastSeenMS: 250}},
 		Limits: Limits{Global: &limit}, // PerIP nil: unlimited
 		Providers: map[string]Provider{"zerion": {State: "open", Failures: 5,
 			Breaker: Breaker{State: "open", Failures: 5, OpenedAt: &at, RetryAt: &later,
 				Forced: &Forced{State: "open", Reason: "maintenance", Author: "admin", Until: later}},
 			Limit: &limit, RequestsPerSecond: 2, SuccessRatio: 0.75, LatencyMS: Latency{Avg: 10, P50: 9, P95: 20, P99: 30},
-			Cache: Cache{HitRatio: 0.5, Entries: 10, Bytes: 4096}, RetriesPerSecond: 0.1, Credential: "ok"}},
+			Cache: Cache{HitRatio: 0.5, Entries: 10, Bytes: 4096, Evictions: 2}, RetriesPerSecond: 0.1, Credential: "ok"}},
 	}
 	got, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
