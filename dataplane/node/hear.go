@@ -25,6 +25,7 @@ func (c *coordination) answer(a wire.Answer) {
 	for _, e := range a.Breakers {
 		c.impose(e.Provider, e.BreakerEntry)
 	}
+	c.hearPurges(a.Purges)
 	c.state.ApplyVerdicts(c.clock(), a.Verdicts)
 	if c.leases.Apply(a.Limits) {
 		c.urge()
@@ -32,7 +33,6 @@ func (c *coordination) answer(a wire.Answer) {
 	for _, p := range a.Probes {
 		c.state.Grant(c.clock(), a.Nonce, p)
 	}
-	c.purges.tell(a.Purges)
 	if a.Revision > c.revision() && (c.refused.Load() == nil || c.refused.Load().Revision < a.Revision) {
 		c.fetch()
 	}

@@ -41,23 +41,39 @@ func (p *purges) tell(list []wire.Purge) {
 	p.told <- list
 }
 
-// purge carries purges out, one after the other, and has each reported at once.
-// It is apart from the rest because a large cache takes a while.
+// hearPurges takes a list in. A node that has just started, and has stored nothing
+// yet, is done with it at once: later it would clear its first answers.
+func (c *coordination) hearPurges(list []wire.Purge) {
+	if len(list) > 0 && c.purges.last() == "" && c.state.Cache().Total().Entries == 0 {
+		c.carryOut(list)
+		return
+	}
+	c.purges.tell(list)
+}
+
+// purge carries purges out. It is apart from the rest because a large cache takes
+// a while.
 func (c *coordination) purge(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case list := <-c.purges.told:
-			todo, missed := c.purges.todo(list)
-			for _, p := range todo {
-				began := c.clock()
-				entries := c.state.Purge(p)
-				c.purges.note(wire.Purged{ID: p.ID, Entries: entries}, c.clock())
-				c.tellPurge(p, entries, missed, time.Duration(c.clock()-began))
-				c.urge()
-			}
+			c.carryOut(list)
 		}
+	}
+}
+
+// carryOut does what is new in a list, one after the other, and has each reported
+// at once.
+func (c *coordination) carryOut(list []wire.Purge) {
+	todo, missed := c.purges.todo(list)
+	for _, p := range todo {
+		began := c.clock()
+		entries := c.state.Purge(p)
+		c.purges.note(wire.Purged{ID: p.ID, Entries: entries}, c.clock())
+		c.tellPurge(p, entries, missed, time.Duration(c.clock()-began))
+		c.urge()
 	}
 }
 
