@@ -127,7 +127,7 @@ func (d drip) play(c net.Conn, end <-chan struct{}) bool {
 	}
 }
 
-// readSlowly takes a few bytes every half second, from the first one on for three
+// readSlowly takes a few bytes every half second, from the first one on for five
 // times as long as a write may last, then all that is left. What the kernel had buffered arrives
 // even on a connection that was cut, but not the whole answer.
 func readSlowly(c net.Conn, end <-chan struct{}) bool {
@@ -138,7 +138,7 @@ func readSlowly(c net.Conn, end <-chan struct{}) bool {
 		return false // it never had an answer to read slowly
 	}
 	got := int64(first)
-	for range 3 * int(timeout/(500*time.Millisecond)) {
+	for range 5 * int(timeout/(500*time.Millisecond)) {
 		select {
 		case <-end:
 			return false
