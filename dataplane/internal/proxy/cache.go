@@ -18,6 +18,7 @@ type caching struct {
 	wish       cache.Wish
 	resource   int // bytes of key that name the resource
 	generation uint64
+	ended      uint64 // see coalesce.Group
 
 	hasCopy bool
 	meta    cache.Meta
@@ -54,22 +55,24 @@ var refusalNotCached = refusal{status: 504, kind: verdict.NotFound, detail: "the
 // lookup answers a request from the cache if it can. Otherwise the request goes
 // on, perhaps after it has waited for another one's answer.
 func (p *Proxy) lookup(x *exchange) bool {
-	c := &x.cache
 	if !p.mayCache(x) {
 		return true
 	}
-	c.generation = p.Cache.Generation()
-	p.findCopy(x, x.now)
-	return p.fromCache(x, x.now)
+	c := &x.cache
+	if !p.fromCache(x, x.now) {
+		return false
+	}
+	c.validating = c.hasCopy && c.meta.Status == 200 && x.method == verdict.MethodGet && !c.wish.Ranged && cache.HasValidator(c.stored)
+	return true
 }
 
-// fromCache answers with the copy that was found, if it may.
+// fromCache answers with a copy, or as another request is answered, if it may.
 func (p *Proxy) fromCache(x *exchange, now int64) bool {
 	c := &x.cache
+	c.generation, c.ended = p.Cache.Generation(), p.flights.Ended()
+	p.find(x, now)
 	c.status.Why = c.why()
-	step := ladder.Arrive(ladder.Situation{
-		HasCopy: c.hasCopy, Copy: c.copy, Breaker: x.plan.Breaker.State(now), OnlyIfCached: c.wish.OnlyIfCached,
-	})
+	step := p.arrive(x, now)
 	switch {
 	case step == ladder.Refuse:
 		return p.refuse(x, refusalNotCached)
@@ -80,8 +83,23 @@ func (p *Proxy) fromCache(x *exchange, now int64) bool {
 		p.serveCopy(x, step)
 		return false
 	}
-	c.validating = c.hasCopy && c.meta.Status == 200 && x.method == verdict.MethodGet && !c.wish.Ranged && cache.HasValidator(c.stored)
 	return p.merge(x)
+}
+
+// find looks for what is stored and says what it is good for.
+func (p *Proxy) find(x *exchange, now int64) {
+	if x.calls.usable {
+		p.findCopies(x, now)
+	} else {
+		p.findCopy(x, now)
+	}
+}
+
+func (p *Proxy) arrive(x *exchange, now int64) ladder.Step {
+	c := &x.cache
+	return ladder.Arrive(ladder.Situation{
+		HasCopy: c.hasCopy, Copy: c.copy, Breaker: x.plan.Breaker.State(now), OnlyIfCached: c.wish.OnlyIfCached,
+	})
 }
 
 // mayCache decides whether the cache has a part in the request at all.

@@ -6,13 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"apiproxy.internal/dataplane/internal/cache/ladder"
 	"apiproxy.internal/shared/config"
 )
 
@@ -310,12 +310,48 @@ func (c *cachedBench) crowd(n int, release chan struct{}, ok func(*http.Response
 			}
 		})
 	}
-	for deadline := time.Now().Add(20 * time.Second); c.proxy.InFlight() < int64(n) && time.Now().Before(deadline); {
-		runtime.Gosched()
-	}
+	c.untilWaiting(n - 1)
 	close(release)
 	all.Wait()
 	return count.Load()
+}
+
+// untilWaiting waits until n requests wait for the answer to another one.
+func (c *cachedBench) untilWaiting(n int) {
+	c.t.Helper()
+	for deadline := time.Now().Add(time.Minute); c.proxy.flights.Waiting() < n; {
+		if time.Now().After(deadline) {
+			c.t.Errorf("%d requests wait, want %d", c.proxy.flights.Waiting(), n)
+			return
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// What is stored between a request's lookup and its turn to lead is found all the
+// same: the provider is not asked again.
+func TestLateComersFindTheCopy(t *testing.T) {
+	for name, raw := range map[string]string{"GET": request("GET /api/y"), "call": post(call("1", "eth_chainId"))} {
+		t.Run(name, func(t *testing.T) {
+			b := newRPCBench(t, nil)
+			head, body, _ := strings.Cut(raw, "\r\n\r\n")
+			x := new(exchange)
+			x.begin(requestCtx(t, head+"\r\n\r\n"), b.proxy.Snapshot(), b.proxy.Clock())
+			x.body = []byte(body)
+			if !b.proxy.admit(x) || name == "GET" && !b.proxy.mayCache(x) || name == "call" && !b.proxy.mayCacheCalls(x) {
+				t.Fatal("not for the cache")
+			}
+			x.cache.generation, x.cache.ended = b.proxy.Cache.Generation(), b.proxy.flights.Ended()
+			b.proxy.find(x, x.now)
+			_, want := b.do(raw)
+			if b.proxy.merge(x) || x.cache.status.Step != ladder.Fresh || string(x.ctx.Response.Body()) != want {
+				t.Errorf("%+v %s, want %s", x.cache.status, x.ctx.Response.Body(), want)
+			}
+			if n := b.proxy.flights.Flights(); n != 0 {
+				t.Errorf("%d flights left", n)
+			}
+		})
+	}
 }
 
 func TestStaleWhileRevalidate(t *testing.T) {

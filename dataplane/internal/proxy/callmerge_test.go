@@ -17,8 +17,8 @@ import (
 )
 
 // crowdOf lets n clients send the request of their number at once, releases the
-// provider when all of them are in, hands each answer to check, and returns how
-// many were merged.
+// provider when all of them wait for it or for the one who asks it, hands each
+// answer to check, and returns how many were merged.
 func (b rpcBench) crowdOf(n int, release chan struct{}, request func(i int) string, check func(i int, resp *http.Response, body string)) (merged int64) {
 	b.t.Helper()
 	var all sync.WaitGroup
@@ -32,8 +32,8 @@ func (b rpcBench) crowdOf(n int, release chan struct{}, request func(i int) stri
 			}
 		})
 	}
-	for deadline := time.Now().Add(20 * time.Second); b.proxy.InFlight() < int64(n) && time.Now().Before(deadline); {
-		runtime.Gosched()
+	for deadline := time.Now().Add(time.Minute); b.asked.Load()+int64(b.proxy.flights.Waiting()) < int64(n) && time.Now().Before(deadline); {
+		<-time.After(time.Millisecond)
 	}
 	close(release)
 	all.Wait()
@@ -115,7 +115,7 @@ func TestFailuresOfCallsAreMerged(t *testing.T) {
 
 // What must not be shared is not: everybody asks alone.
 func TestCallsThatAreNotMerged(t *testing.T) {
-	const clients = 20
+	const clients = 10
 	same := func(i int) string { return post(call(strconv.Itoa(i), "eth_chainId")) }
 	long := func(i int) string {
 		return post(call(strconv.Itoa(i), `eth_call [{"to":"`+strings.Repeat("x", 50<<10)+`"}]`))

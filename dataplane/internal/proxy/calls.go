@@ -66,17 +66,13 @@ func (p *Proxy) lookupCalls(x *exchange) bool {
 	if !x.isQuestionInBody() {
 		return true
 	}
-	c := &x.cache
-	c.waited = p.Clock()
-	if !p.mayCacheCalls(x) {
-		return p.takeProvider(x)
+	x.cache.waited = p.Clock()
+	if p.mayCacheCalls(x) {
+		if !p.fromCache(x, x.cache.waited) {
+			return false
+		}
+		x.askRest()
 	}
-	c.generation = p.Cache.Generation()
-	p.findCopies(x, c.waited)
-	if !p.fromCache(x, c.waited) {
-		return false
-	}
-	x.askRest()
 	return p.takeProvider(x)
 }
 
@@ -99,7 +95,7 @@ func (p *Proxy) mayCacheCalls(x *exchange) bool {
 	}
 	q.answers = append(q.answers[:0], make([]jsonrpc.Answer, len(q.batch.Calls))...)
 	q.copies = append(q.copies[:0], make([]callCopy, len(q.batch.Calls))...)
-	for i := range q.batch.Calls {
+	for i := range q.copies {
 		q.copies[i].class = x.plan.RPC.Methods.Class(&q.batch.Calls[i])
 		c.usable = c.usable || q.copies[i].class != jsonrpc.Never
 	}
@@ -118,9 +114,7 @@ func (p *Proxy) findCopies(x *exchange, now int64) {
 	q.results, c.hasCopy = q.results[:0], true
 	first := true
 	for i := range q.copies {
-		if q.copies[i].class != jsonrpc.Never {
-			p.findResult(x, i, now)
-		}
+		q.copies[i].found = q.copies[i].class != jsonrpc.Never && p.findResult(x, i, now)
 		if !q.copies[i].found {
 			c.hasCopy = false
 			continue
@@ -136,22 +130,21 @@ func (p *Proxy) findCopies(x *exchange, now int64) {
 }
 
 // findResult looks for a copy of the call at place i.
-func (p *Proxy) findResult(x *exchange, i int, now int64) {
+func (p *Proxy) findResult(x *exchange, i int, now int64) (found bool) {
 	c, q := &x.cache, &x.calls
 	x.appendCallKey(i)
 	start := len(q.results)
-	var found bool
-	q.head, q.results, found = p.Cache.Get(c.name(), now, q.head[:0], q.results)
-	if !found {
-		return
+	if q.head, q.results, found = p.Cache.Get(c.name(), now, q.head[:0], q.results); !found {
+		return false
 	}
 	meta, variant, _, ok := cache.ParseHead(q.head)
 	if !ok || !cache.MatchesVariant(variant, x.fields) || len(q.results) > maxAnswer {
 		q.results = q.results[:start]
-		return
+		return false
 	}
 	k := &q.copies[i]
-	k.found, k.meta, k.start, k.end = true, meta, start, len(q.results)
+	k.meta, k.start, k.end = meta, start, len(q.results)
+	return true
 }
 
 // appendCallKey makes the key of the call at place i.

@@ -18,7 +18,7 @@ func TestCallsAreStored(t *testing.T) {
 	if b.sent() != call("1", "eth_chainId") || !strings.Contains(*b.last.Load(), "Accept-Encoding: identity\r\n") {
 		t.Errorf("sent %q", *b.last.Load())
 	}
-	resp := b.want(post(call(`"x"`, "eth_chainId")), 200, result(`"x"`, "eth_chainId"), hit+"; ttl=59", 1)
+	resp := b.want(post(call(`"x"`, "eth_chainId")), 200, result(`"x"`, "eth_chainId"), hit+"; ttl=60", 1)
 	if resp.Header.Get("Content-Type") != "application/json" || resp.Header.Get("Age") != "0" || resp.Header.Get("X-Degraded") != "" {
 		t.Errorf("fields of a hit: %v", resp.Header)
 	}
@@ -161,7 +161,7 @@ func TestCallsWalk(t *testing.T) {
 			other := post(form(call("1", "eth_gasPrice"), call("2", "eth_chainId")))
 			b.want(post(call("1", "eth_chainId")), 200, "*", miss+"; stored", 1)
 			b.want(ask, 200, want, "api-proxy; fwd=", 2)
-			b.want(ask, 200, want, hit+"; ttl=1", 2)
+			b.want(ask, 200, want, hit+"; ttl=2", 2)
 			works := *b.script.Load()
 			b.answer(errorReply)
 			b.skip(3 * time.Second)
@@ -293,7 +293,7 @@ func TestCallsWithoutACache(t *testing.T) {
 	b.want(post(call("1", "eth_blockNumber")), 200, "*", miss, 2)
 	b.answer(reply("200 OK", result("1", "eth_blockNumber"), "Cache-Control: max-age=100"))
 	b.want(post(call("1", "eth_blockNumber")), 200, "*", miss+"; stored", 3)
-	b.want(post(call("2", "eth_blockNumber")), 200, result("2", "eth_blockNumber"), hit+"; ttl=1", 3) // latest_ttl at most
+	b.want(post(call("2", "eth_blockNumber")), 200, result("2", "eth_blockNumber"), hit+"; ttl=2", 3) // latest_ttl at most
 }
 
 // Directives of the request mean what they mean for a GET.

@@ -22,7 +22,8 @@ func speaksRPC(doc *config.Document) {
 	doc.Providers["api"] = api
 }
 
-// rpcBench is a cachedBench whose provider speaks JSON-RPC.
+// rpcBench is a cachedBench whose provider speaks JSON-RPC, and whose clock stands
+// still unless it is put forward: two seconds are short on a busy machine.
 type rpcBench struct{ *cachedBench }
 
 func newRPCBench(t testing.TB, change func(*config.Document)) rpcBench {
@@ -33,6 +34,8 @@ func newRPCBench(t testing.TB, change func(*config.Document)) rpcBench {
 			change(doc)
 		}
 	})}
+	b.proxy.Clock = b.ahead.Load
+	b.skip(time.Minute)
 	b.script.Store(new(func(request string) string { return reply("200 OK", echoRPC(bodyOf(request)), jsonType) }))
 	return b
 }

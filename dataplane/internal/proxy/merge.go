@@ -26,7 +26,7 @@ func (p *Proxy) merge(x *exchange) bool {
 	ticket, leads := p.flights.Join(c.key)
 	c.flight = ticket
 	if leads {
-		return true
+		return !p.cameLate(x)
 	}
 	timer := time.NewTimer(patience(x.plan))
 	defer timer.Stop()
@@ -37,12 +37,12 @@ func (p *Proxy) merge(x *exchange) bool {
 	now := p.Clock()
 	switch outcome {
 	case coalesce.Shared:
-		if x.calls.usable {
+		if result.status != 0 {
 			p.passShared(x, &result)
 			return false
 		}
 		why := c.status.Why
-		if p.findCopy(x, now); c.hasCopy && c.copy.Use == cache.Fresh {
+		if p.find(x, now); c.hasCopy && c.copy.Use == cache.Fresh {
 			c.status.Why = why
 			p.serveCopy(x, ladder.Merged)
 			return false
@@ -64,6 +64,24 @@ func (p *Proxy) merge(x *exchange) bool {
 	}
 	c.waited = now // the provider's limit is asked now
 	return true
+}
+
+// cameLate looks again if a flight has ended since, whose answer is a copy now,
+// and answers with that.
+func (p *Proxy) cameLate(x *exchange) bool {
+	c := &x.cache
+	if c.ended == p.flights.Ended() {
+		return false
+	}
+	why, now := c.status.Why, p.Clock()
+	p.find(x, now)
+	if step := p.arrive(x, now); step == ladder.Fresh {
+		c.flight.Share(func() shared { return shared{} }) // those who wait find it, too
+		p.serveCopy(x, step)
+		return true
+	}
+	c.status.Why = why
+	return false
 }
 
 // patience is how long a request waits for another one's answer: as long as it

@@ -6,6 +6,7 @@ package coalesce
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,9 +36,15 @@ const maxFailures = 2
 // Group holds the flights that are under way. The zero value is ready for use.
 // Safe for simultaneous use.
 type Group[T any] struct {
+	ended   atomic.Uint64
 	mu      sync.Mutex
 	flights map[string]*Flight[T]
 }
+
+// Ended counts the flights that have ended. Whoever looks for an answer before he
+// joins may do so just before a flight ends that leaves one, and join just after:
+// if the count has changed since he looked, and he leads, he looks again.
+func (g *Group[T]) Ended() uint64 { return g.ended.Load() }
 
 // Flight is one question to a provider and those who wait for the answer. The
 // leader calls exactly one of Share, Disband, Fail and Abandon, exactly once, on
@@ -229,6 +236,17 @@ func (t *Ticket[T]) seal() (f *Flight[T], waiting int) {
 func (f *Flight[T]) sealLocked() {
 	f.sealed = true
 	delete(f.group.flights, f.key)
+	f.group.ended.Add(1)
+}
+
+// Waiting is how many requests wait for an answer.
+func (g *Group[T]) Waiting() (n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, f := range g.flights {
+		n += f.waiting
+	}
+	return n
 }
 
 // Flights is how many questions are under way.

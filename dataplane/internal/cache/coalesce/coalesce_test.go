@@ -44,7 +44,7 @@ func TestOneQuestionForAll(t *testing.T) {
 			time.Sleep(200 * time.Millisecond) // virtual
 			f.Share(func() int { return 42 })
 		})
-		if asked != 1 || o[Shared].Load() != 499 || g.Flights() != 0 {
+		if asked != 1 || o[Shared].Load() != 499 || g.Flights() != 0 || g.Waiting() != 0 || g.Ended() != 1 {
 			t.Errorf("asked %d times, %d answers shared, %d flights left", asked, o[Shared].Load(), g.Flights())
 		}
 	})
