@@ -75,7 +75,7 @@ accuracy: build ## how exactly real clusters of 3 and 10 nodes keep their limits
 accuracy-short: build ## the same in a minute: 3 nodes, a few loads and faults
 	$(BIN)/accuracy --bin $(BIN) --short $(ACCURACY)
 
-bench-cluster: ## how soon a change and an open breaker are everywhere, 300 times on ten nodes; needs an idle machine
+bench-cluster: ## how soon a change, a purge and an open breaker are everywhere, 300 times on ten nodes; needs an idle machine
 	@uptime
 	go test -run '^$$' -bench . -benchtime 300x ./loadtest/clustertest
 

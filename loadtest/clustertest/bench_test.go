@@ -28,6 +28,27 @@ func BenchmarkPutApplied(b *testing.B) {
 	percentiles(b, took)
 }
 
+// BenchmarkPurge is a purge of one answer, from the sending of the request to the
+// answer that all nodes have purged.
+func BenchmarkPurge(b *testing.B) {
+	for _, nodes := range []int{3, 10} {
+		b.Run(fmt.Sprint(nodes, " nodes"), func(b *testing.B) {
+			c := start(b, nodes, unlimited, cached)
+			var took []time.Duration
+			for b.Loop() {
+				c.copies("/zerion/test")
+				begin := time.Now()
+				o := c.purge(`{"exact":"/zerion/test"}`, "?wait=60s")
+				took = append(took, time.Since(begin))
+				if o.Acknowledged != nodes || o.Entries != nodes {
+					b.Fatalf("%+v", o)
+				}
+			}
+			percentiles(b, took)
+		})
+	}
+}
+
 // BenchmarkOpenEverywhere is the fifth of five failures on five nodes, from the
 // sending of its request to the moment at which all ten nodes refuse. Promised:
 // p99 15 ms.

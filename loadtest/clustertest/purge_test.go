@@ -55,7 +55,7 @@ func (b *bench) fill(paths ...string) {
 
 func TestPurge(t *testing.T) {
 	t.Parallel()
-	b := start(t, 3, highLimits, cached)
+	b := start(t, 3, unlimited, cached)
 	all := []string{"/zerion/echo/a/1", "/zerion/echo/a/2?x=1", "/zerion/echo/b", "/coingecko/echo/a/1"}
 	for _, row := range []struct {
 		body  string
@@ -102,7 +102,7 @@ func TestPurgeOfANodeThatIsCutOff(t *testing.T) {
 	for name, restart := range map[string]bool{"the same controller": false, "a new one": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := start(t, 3, highLimits, cached, relays)
+			b := start(t, 3, unlimited, cached, relays)
 			b.fill("/zerion/echo/old", "/zerion/echo/kept")
 			b.Relays[2].Hold()
 			o := b.purge(`{"exact":"/zerion/echo/old"}`, "?wait=500ms")
