@@ -39,6 +39,10 @@ var golden = map[string]Message{
 		Head: Now(), Node: "node-1", Incarnation: "b2", Address: "10.0.0.1:8080", TLS: true, Version: "v1.2.3",
 		State: status.Gone, Time: noon, Reason: "left",
 	},
+	"answer_purges.json": &Answer{
+		Head: Now(), Incarnation: "b2", Nonce: 123456789, Epoch: 7, Revision: 12, Nodes: 3,
+		Purges: []Purge{{ID: "Q7", Provider: "zerion", Time: noon, Author: "ann"}, {ID: "Z1", Exact: "/zerion/v1/x?a=1", Time: noon, Author: "ann"}},
+	},
 	"report.json": &Report{
 		Head: Now(), Node: "node-1", Incarnation: "b2", Nonce: 123456789, Epoch: 7, State: status.Live, Revision: 12,
 		Refused: &Refusal{Revision: 13, Reason: "unknown field"},

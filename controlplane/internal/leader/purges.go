@@ -90,7 +90,7 @@ func (l *Leader) Purging(now time.Time, id string) (all []Purging) {
 // forgotBy is what the purge at that place of the list came to, or the one after
 // it with which the node has done it.
 func (l *Leader) forgotBy(done []wire.Purged, at int) int {
-	for _, d := range done {
+	for _, d := range done[max(0, len(done)-wire.MaxPurges):] {
 		if i := wire.PurgeAt(l.purges, d.ID); i >= 0 && i >= at {
 			return d.Entries
 		}
