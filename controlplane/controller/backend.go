@@ -108,13 +108,15 @@ func wait(ctx, running context.Context, next <-chan time.Time) bool {
 }
 
 // Applied waits until the nodes that were live when it was published run a
-// revision or have refused it.
+// revision or have refused it, and none that is heard holds more of a lowered limit
+// than there is.
 func (b backend) Applied(ctx context.Context, revision uint64) (a httpapi.Applied) {
 	t := time.NewTicker(progressEvery)
 	defer t.Stop()
 	for {
 		underway := false
 		b.ask(func(l *leader.Leader, _ time.Time) {
+			underway = l.Lowering()
 			nodes, pending := l.Progress(revision)
 			a = httpapi.Applied{Nodes: nodes, Applied: nodes - len(pending)}
 			for _, p := range pending {

@@ -37,7 +37,7 @@ type ChangeHeaders struct {
 type PublishParams struct {
 	ChangeHeaders
 	DryRun bool   `query:"dry_run" doc:"Check the change and show what it would change; publish nothing."`
-	Wait   string `query:"wait" doc:"Answer when every node that was live at publishing runs the revision or has refused it, at the latest after this time, at most 60s." example:"5s"`
+	Wait   string `query:"wait" doc:"Answer when every node that was live at publishing runs the revision or has refused it, and has handed back what is too much of a lowered limit; at the latest after this time, at most 60s." example:"5s"`
 }
 
 // read takes a change from a request. It reports every problem at once.

@@ -98,6 +98,17 @@ func (l *Leader) book(now time.Time, n *node, r *wire.Report) (answers map[strin
 	return answers
 }
 
+// Lowering reports whether nodes that are heard still hold more of a limit than
+// there is since it was lowered.
+func (l *Leader) Lowering() bool {
+	for _, b := range l.limits {
+		if b.Lowering() {
+			return true
+		}
+	}
+	return false
+}
+
 // judge adds up what suspect client addresses took on all nodes.
 func (l *Leader) judge(now time.Time, r *wire.Report) []quota.Verdict {
 	if l.addresses == nil || len(r.Suspects) == 0 {

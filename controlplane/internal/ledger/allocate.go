@@ -128,9 +128,12 @@ func (l *Ledger) give(m *member, part *quota.Part, room, tokens int64) {
 
 // lend gives tokens with the room for them: while there are plenty, so that
 // half of the burst lies where it may be needed; otherwise what the node's rate
-// does not earn, in proportion to the need.
+// does not earn, in proportion to the need. What it was given and had not yet when
+// it reported is with it, too: a node that reports twice before it hears is not
+// lent twice.
 func (l *Ledger) lend(m *member, r quota.Report, short int64, thin, over bool, part *quota.Part) {
-	hold := r.Level + part.Tokens
+	underway := max(min(m.gave.Minus(r.Got).Tokens, l.room), 0)
+	hold := r.Level + underway + part.Tokens
 	var target int64
 	switch {
 	case thin:

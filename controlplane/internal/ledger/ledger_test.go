@@ -94,6 +94,60 @@ func TestSharesFollowDemand(t *testing.T) {
 	}
 }
 
+// A node that reports again before it hears an answer has not been forgotten: what
+// is on its way counts. It was lent twice, and the next node found nothing.
+func TestWhatIsOnItsWayIsNotLentTwice(t *testing.T) {
+	l := New(0, thousand, Takeover{Epoch: 1, New: true})
+	l.Join(Member{"a", 1})
+	a := &node{id: "a", incarnation: 1}
+	a.say(l, 0) // hears the term
+	l.Confirm(0)
+	var gave []uint64
+	for i := range uint64(4) { // and none of the answers to these
+		r := a.report
+		r.Seq += 1 + i
+		answer, _ := l.Report(ms, "a", 1, r)
+		gave = append(gave, answer.Gave.Tokens)
+	}
+	l.mustBalance(t)
+	if gave[0] == 0 || gave[3] > gave[0] {
+		t.Errorf("given by each answer so far: %d micro-tokens", gave)
+	}
+	if room := join(l, "b", ms, 0).report.Holding().Room; room < 100*quota.Token {
+		t.Errorf("the next node has room for %d micro-tokens", room)
+	}
+}
+
+// A lowered limit is in force when what is too much has come back.
+func TestLowering(t *testing.T) {
+	l := New(0, thousand, Takeover{Epoch: 1, New: true})
+	a, b := join(l, "a", 0, 500), join(l, "b", 0, 500)
+	if l.Lowering() {
+		t.Fatal("nothing was lowered")
+	}
+	l.Configure(0, quota.Params{Num: 10, Den: 1, Burst: 20})
+	if !l.Lowering() {
+		t.Fatal("two nodes that hold hundreds of ten")
+	}
+	for now := 50 * ms; l.Lowering() && now < second; now += 50 * ms {
+		for _, n := range []*node{a, b} {
+			n.handBack(l, now)
+		}
+		l.mustBalance(t)
+	}
+	if l.Lowering() {
+		t.Errorf("%+v is still out", l.held)
+	}
+}
+
+// handBack is say, and gives back the room beyond what the leader lets it keep.
+func (n *node) handBack(l *Ledger, now int64) {
+	if over := n.report.Holding().Room - n.keep; over > 0 {
+		n.report.Back = n.report.Back.Plus(quota.Part{Holding: quota.Holding{Room: over}})
+	}
+	n.say(l, now)
+}
+
 // A cut is free when it was obeyed, and not before.
 func TestCutsCountWhenObeyed(t *testing.T) {
 	l := New(0, thousand, Takeover{Epoch: 1, New: true})

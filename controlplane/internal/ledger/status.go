@@ -55,6 +55,20 @@ func (l *Ledger) Status(now int64) Status {
 	return s
 }
 
+// Lowering reports whether the nodes that keep books with this leader hold more
+// than there is: the limit was lowered, and they hand back with their next reports.
+// Those that are silent are not waited for; see Status.Overshoot.
+func (l *Ledger) Lowering() bool {
+	var held quota.Holding
+	for _, m := range l.order {
+		if m.live {
+			held.Rate += m.held.Rate
+			held.Room += m.held.Room
+		}
+	}
+	return held.Rate > l.rate || held.Room > l.room
+}
+
 // Deposed reports whether a node was seen that keeps books with a later leader.
 // This one answers nobody any more.
 func (l *Ledger) Deposed() bool { return l.deposed }

@@ -62,7 +62,7 @@ func (r *Rollout) Report(id string, revision, refused uint64, reason string) (ch
 func (r *Rollout) Gone(id string) { delete(r.nodes, id) }
 
 // Pending is a node that does not run a revision, and will not if it has refused
-// it.
+// that very one: one after it may have been withdrawn.
 type Pending struct {
 	Node, Reason string
 	Refused      bool
@@ -85,7 +85,7 @@ func (r *Rollout) Progress(revision uint64) (nodes int, pending []Pending) {
 		switch {
 		case n.revision >= revision:
 		case n.refused >= revision:
-			pending = append(pending, Pending{id, fmt.Sprintf("it refused revision %d: %s", n.refused, n.reason), true})
+			pending = append(pending, Pending{id, fmt.Sprintf("it refused revision %d: %s", n.refused, n.reason), n.refused == revision})
 		default:
 			pending = append(pending, Pending{id, fmt.Sprintf("it runs revision %d", n.revision), false})
 		}

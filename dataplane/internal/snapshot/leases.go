@@ -153,13 +153,13 @@ func (l Leases) Apply(answers map[string]quota.Answer) (report bool) {
 	return report
 }
 
-// Settled reports whether each lease has been given something, or is of a limit
-// whose tokens stay with the leader.
+// Settled reports whether each lease has room for a token, or is of a limit whose
+// tokens stay with the leader.
 func (l Leases) Settled() bool {
 	t, settled := l.time(), true
 	l.all(func(_ string, x *lease.Lease) {
 		s := x.Status(t)
-		settled = settled && s.Mode == lease.Leased && (s.Have.Room > 0 || x.MaxWait() > 0)
+		settled = settled && s.Mode == lease.Leased && (s.Have.Room >= quota.Token || x.MaxWait() > 0)
 	})
 	return settled
 }
