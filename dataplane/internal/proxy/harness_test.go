@@ -283,7 +283,11 @@ const (
 
 // fixedUpstream answers every request with the same bytes and allocates nothing
 // while it does.
-func fixedUpstream(reply []byte) func(net.Conn) {
+func fixedUpstream(reply []byte) func(net.Conn) { return answersAfter("\r\n\r\n", reply) }
+
+// answersAfter does so wherever a request ends with end.
+func answersAfter(end string, reply []byte) func(net.Conn) {
+	last := []byte(end)
 	return func(c net.Conn) {
 		buf := make([]byte, 8<<10)
 		n := 0
@@ -294,11 +298,11 @@ func fixedUpstream(reply []byte) func(net.Conn) {
 			}
 			n += m
 			for {
-				i := bytes.Index(buf[:n], []byte("\r\n\r\n"))
+				i := bytes.Index(buf[:n], last)
 				if i < 0 {
 					break
 				}
-				n = copy(buf, buf[i+4:n])
+				n = copy(buf, buf[i+len(last):n])
 				if _, err := c.Write(reply); err != nil {
 					return
 				}
