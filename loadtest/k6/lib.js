@@ -115,6 +115,12 @@ export function arrival(defaultRate, defaultDuration) {
   return { executor: 'constant-arrival-rate', rate: r, timeUnit: '1s', duration: duration || defaultDuration, preAllocatedVUs: Math.min(200, 20 + r / 10), maxVUs: 500 };
 }
 
+// seconds of a duration such as 1h30m.
+export function seconds(text) {
+  const units = { h: 3600, m: 60, s: 1 };
+  return [...text.matchAll(/([\d.]+)([hms])/g)].reduce((sum, [, n, unit]) => sum + n * units[unit], 0);
+}
+
 // ramp is a scenario of changing rates, [[part, duration], ...]: parts of top.
 export function ramp(top, steps) {
   return {

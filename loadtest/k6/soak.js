@@ -21,12 +21,6 @@ function sum(name) {
   return proxies.map((p) => Number((http.get(p + '/metrics').body.match(new RegExp('^' + name + ' (\\S+)', 'm')) || [0, 0])[1])).reduce((a, b) => a + b, 0);
 }
 
-// seconds of a duration such as 1h30m.
-function seconds(text) {
-  const units = { h: 3600, m: 60, s: 1 };
-  return [...text.matchAll(/([\d.]+)([hms])/g)].reduce((sum, [, n, unit]) => sum + n * units[unit], 0);
-}
-
 export function watch() {
   const length = seconds(soak.duration), settle = Math.min(60, length / 3);
   sleep(settle);
