@@ -3,15 +3,15 @@
 // balancer; else the PROXYs are asked.
 import http from 'k6/http';
 import { sleep } from 'k6';
-import { Gauge } from 'k6/metrics';
-import { mixed, arrival, proxies, percentiles, summary } from './lib.js';
+import { Counter, Gauge } from 'k6/metrics';
+import { mixed, arrival, seconds, proxies, percentiles, summary } from './lib.js';
 
-const growth = new Gauge('our_memory_growth_percent'), files = new Gauge('our_more_open_files');
+const growth = new Gauge('our_memory_growth_percent'), files = new Gauge('our_more_open_files'), measurements = new Counter('our_measurements');
 const soak = arrival(200, '30m');
 
 export const options = {
   scenarios: { soak: soak, watch: { executor: 'per-vu-iterations', vus: 1, iterations: 1, maxDuration: '24h', exec: 'watch' } }, summaryTrendStats: percentiles,
-  thresholds: { http_req_failed: ['rate<0.0001'], http_req_duration: ['p(99)<500'], our_memory_growth_percent: ['value<50'], our_more_open_files: ['value<50'] },
+  thresholds: { http_req_failed: ['rate<0.0001'], http_req_duration: ['p(99)<500'], our_memory_growth_percent: ['value<50'], our_more_open_files: ['value<50'], our_measurements: ['count==1'] },
 };
 export const handleSummary = summary('soak');
 export default mixed;
@@ -28,4 +28,5 @@ export function watch() {
   sleep(length - settle - 1);
   growth.add(100 * (sum('process_resident_memory_bytes') / memory - 1));
   files.add(sum('process_open_fds') - open);
+  measurements.add(1);
 }
