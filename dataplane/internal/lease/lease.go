@@ -158,8 +158,8 @@ func (l *Lease) tidy(t Time, urgent bool) {
 		if t.Boot-l.granted >= l.last.Wait {
 			keep = 0
 		}
-	case l.last.Scarce && idle > quota.Second:
-		keep = 0
+	case l.last.Scarce && idle > quota.Second: // all but what its rate earns into, see Answer.Keep: a rate without room is worth nothing
+		keep = min(keep, l.last.Keep)
 	case l.last.Scarce:
 		keep = min(keep, whole(l.demand.fast*float64(quota.Tick+2*quota.Delay)/quota.Second)+quota.Token)
 	}

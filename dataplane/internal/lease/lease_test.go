@@ -198,6 +198,31 @@ func TestLeaseHandsBack(t *testing.T) {
 	}
 }
 
+// An idle node that hands back what is scarce keeps room for its rate. It handed
+// back all of it, and refused everything when the leader then fell silent.
+func TestIdleLeaseKeepsRoomForItsRate(t *testing.T) {
+	for _, row := range []struct {
+		name               string
+		hand, keep         int64
+		wantRoom, wantRate int64
+	}{
+		{"it keeps a share", 100 * quota.PerSecond, 30 * quota.Token, 30 * quota.Token, 100 * quota.PerSecond},
+		{"it keeps none", 0, 0, 0, 0},
+	} {
+		l, f := joined(t)
+		a := f.give(l.Report(at(ms), false), 200*quota.PerSecond, 500*quota.Token, 500*quota.Token)
+		a.Hand, a.Keep, a.Scarce = row.hand, row.keep, true
+		l.Apply(at(ms), a)
+		l.Report(at(2*second), false)
+		if s := l.Status(at(2 * second)); s.Have.Room != row.wantRoom || s.Have.Rate != row.wantRate || s.Level != row.wantRoom {
+			t.Errorf("%s: %+v, want room for %d micro-tokens", row.name, s, row.wantRoom)
+		}
+		if n := int64(l.admits(4 * second)); n != row.wantRoom/quota.Token {
+			t.Errorf("%s: admits %d in silence, want %d", row.name, n, row.wantRoom/quota.Token)
+		}
+	}
+}
+
 // A node that was started again goes on at its rate, without a token.
 func TestLeaseRestored(t *testing.T) {
 	l, f := joined(t)
