@@ -9,7 +9,6 @@ package statusview
 import (
 	"bytes"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"html/template"
@@ -60,47 +59,6 @@ func Render(w io.Writer, p Page) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-// Handler answers GET /status: the page for a browser, the document as JSON for
-// everybody else and for ?format=json. source is called once for each request, by
-// many goroutines; what it returns is only read.
-func Handler(source func() Page) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("Vary", "Accept")
-		h.Set("X-Content-Type-Options", "nosniff")
-		p := source()
-		if !wantsPage(r) {
-			body, err := json.MarshalIndent(p.Status, "", "  ")
-			if err != nil { // a figure is not a number
-				http.Error(w, "the status has no JSON form: "+err.Error(), http.StatusInternalServerError)
-				return
-			}
-			h.Set("Content-Type", "application/json")
-			_, _ = w.Write(append(body, '\n')) // the client has gone
-			return
-		}
-		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", CSP)
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		_ = Render(w, p) // the client has gone
-	})
-}
-
-// wantsPage tells a browser, which names text/html, from a program, which takes
-// anything or asks for JSON.
-func wantsPage(r *http.Request) bool {
-	switch r.URL.Query().Get("format") {
-	case "json":
-		return false
-	case "html":
-		return true
-	}
-	accept := strings.ToLower(strings.Join(r.Header.Values("Accept"), ","))
-	return strings.Contains(accept, "text/html") && !strings.Contains(accept, "application/json")
 }
 
 // assetTypes are the assets that exist.

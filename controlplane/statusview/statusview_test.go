@@ -204,33 +204,6 @@ func TestManyEvents(t *testing.T) {
 	}
 }
 
-func TestHandler(t *testing.T) {
-	h := Handler(calm)
-	for _, c := range []struct{ target, accept, want string }{
-		{"/status", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8"},
-		{"/status", "", "application/json"},
-		{"/status", "*/*", "application/json"},
-		{"/status", "application/json", "application/json"},
-		{"/status", "application/json, text/html;q=0.5", "application/json"},
-		{"/status?format=json", "text/html", "application/json"},
-		{"/status?format=html", "", "text/html; charset=utf-8"},
-	} {
-		r := httptest.NewRequest(http.MethodGet, c.target, nil)
-		r.Header.Set("Accept", c.accept)
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if got := w.Header().Get("Content-Type"); got != c.want || w.Code != http.StatusOK {
-			t.Errorf("GET %s, Accept %q: %d %s, want %s", c.target, c.accept, w.Code, got, c.want)
-		}
-		if page := strings.HasPrefix(c.want, "text/html"); page != (w.Header().Get("Content-Security-Policy") == CSP) {
-			t.Errorf("GET %s, Accept %q: the policy belongs to the page and only to it", c.target, c.accept)
-		}
-		if w.Header().Get("Vary") != "Accept" || w.Header().Get("Cache-Control") != "no-store" {
-			t.Errorf("GET %s: headers %v", c.target, w.Header())
-		}
-	}
-}
-
 func TestAssets(t *testing.T) {
 	get := func(target string, header ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, target, nil)

@@ -40,13 +40,7 @@ func startController(t *testing.T, page statusview.Page) *controller {
 	t.Helper()
 	c := &controller{page: page, hearers: map[chan statusview.Event]bool{}}
 	mux := http.NewServeMux()
-	view := statusview.Handler(c.source)
-	mux.HandleFunc("GET "+statusview.PagePath, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("format") == "json" {
-			c.wait(r)
-		}
-		view.ServeHTTP(w, r)
-	})
+	mux.HandleFunc("GET "+statusview.PagePath, c.show)
 	mux.Handle("GET "+statusview.AssetsPath, statusview.Assets())
 	mux.HandleFunc("GET "+statusview.EventsPath, c.stream)
 	mux.HandleFunc("GET /api/v1/limits", c.limits)
@@ -58,6 +52,17 @@ func startController(t *testing.T, page statusview.Page) *controller {
 		c.Close()
 	})
 	return c
+}
+
+func (c *controller) show(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if r.URL.Query().Get("format") == "json" {
+		c.wait(r)
+		_ = json.NewEncoder(w).Encode(c.source().Status) // the page has gone
+		return
+	}
+	w.Header().Set("Content-Security-Policy", statusview.CSP)
+	_ = statusview.Render(w, c.source())
 }
 
 // source gives the document the time of now, as a live controller would.

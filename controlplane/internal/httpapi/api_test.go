@@ -161,6 +161,8 @@ func TestCalls(t *testing.T) {
 		{"GET", "/status", "", []string{"Accept: */*"}, 200, `{"generated_at":`, 0},
 		{"GET", "/status", "", []string{"Accept: text/html,application/xhtml+xml,*/*;q=0.8"}, 200, "<!doctype html><title>revision 1", 0},
 		{"GET", "/status", "", []string{"Accept: application/json"}, 200, `{"generated_at":`, 0},
+		{"GET", "/status", "", []string{"Accept: application/json, text/html;q=0.5"}, 200, `{"generated_at":`, 0},
+		{"GET", "/status?format=html", "", nil, 200, "<!doctype html><title>revision 1", 0},
 		{"GET", "/status?format=json", "", []string{"Accept: text/html"}, 200, `{"generated_at":`, 0},
 		{"GET", "/status/assets/status.js", "", nil, 200, `status.js`, 0},
 		{"GET", "/", "", nil, 302, "", 0},
