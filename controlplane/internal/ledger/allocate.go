@@ -12,6 +12,10 @@ const (
 	spare    = 0.25  // of the rate that nobody wants, likewise: what a node goes on with when the leader falls silent
 	scarce   = 50    // a pool below 1/50 of the burst has nothing to lend
 	low      = 10    // below 1/10 it lends only what is missing
+
+	// settling is how long a node's demand is not known yet: its average is over
+	// two seconds.
+	settling = 3 * quota.Second
 )
 
 // flight is what a rate in micro-tokens per second comes to in a duration.
@@ -28,7 +32,7 @@ func (l *Ledger) answer(now int64, m *member, r quota.Report) (quota.Answer, boo
 	thin := quota.IsThin(l.rate, l.room, l.live)
 	a := quota.Answer{Nonce: r.Nonce, Hand: m.held.Rate}
 	var part quota.Part
-	wanted, over := l.share(m, thin)
+	wanted, over := l.share(now, m, thin)
 	l.moveRate(m, wanted, &a, &part)
 	l.moveRoom(m, &a, &part)
 	l.lend(m, r, short, thin, over, &part)
@@ -55,12 +59,19 @@ func (l *Ledger) answer(now int64, m *member, r quota.Report) (quota.Answer, boo
 
 // share is the rate that m shall have: its demand and an even part of what nobody
 // wants, or its part in proportion when all together want more than there is.
-func (l *Ledger) share(m *member, thin bool) (wanted int64, over bool) {
+// While there is enough, one that came lately counts as an average one: requests
+// are about to be sent to it, and the leader may fall silent before they come.
+func (l *Ledger) share(now int64, m *member, thin bool) (wanted int64, over bool) {
 	rate := float64(l.rate)
 	all := headroom*float64(l.demand)*1000 + base*rate
 	floor := base*rate + spare*max(rate-all, 0)
-	x := headroom*float64(m.demand)*1000 + floor/float64(l.live)
-	if over = all > rate; over {
+	over = all > rate
+	demand := m.demand
+	if !over && now-m.opened < settling {
+		demand = max(demand, l.demand/int64(l.live))
+	}
+	x := headroom*float64(demand)*1000 + floor/float64(l.live)
+	if over {
 		x *= rate / all
 	}
 	wanted = int64(min(x, rate))
