@@ -13,8 +13,8 @@ const (
 	scarce   = 50    // a pool below 1/50 of the burst has nothing to lend
 	low      = 10    // below 1/10 it lends only what is missing
 
-	// settling is how long a node's demand is not known yet: its average is over
-	// two seconds.
+	// settling is how long a node's demand is not known yet, its average being over
+	// two seconds: that of one that came lately, or of all after a leader began.
 	settling = 3 * quota.Second
 )
 
@@ -67,7 +67,7 @@ func (l *Ledger) share(now int64, m *member, thin bool) (wanted int64, over bool
 	floor := base*rate + spare*max(rate-all, 0)
 	over = all > rate
 	demand := m.demand
-	if !over && now-m.opened < settling {
+	if !over && now-m.came < settling && m.came-l.began >= settling {
 		demand = max(demand, l.demand/int64(l.live))
 	}
 	x := headroom*float64(demand)*1000 + floor/float64(l.live)

@@ -42,6 +42,9 @@ func (l *Ledger) open(now int64, m *member, r quota.Report) quota.Answer {
 	if m.term == 0 {
 		l.term = max(l.term, r.Term) + 1
 		m.term, m.opened, m.answer = l.term, now, 0
+		if m.came == 0 {
+			m.came = max(now, 1)
+		}
 		l.opened = now
 	}
 	return l.promise(now, m, quota.Answer{Nonce: r.Nonce, Now: true, Drop: m.drop})

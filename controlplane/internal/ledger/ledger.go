@@ -47,6 +47,7 @@ type Ledger struct {
 	rate   int64 // of the limit
 	room   int64
 
+	began     int64
 	term      uint64 // the newest given out
 	confirmed int64  // the newest moment at which this leader surely led
 	opened    int64  // when the newest term was given out
@@ -73,6 +74,7 @@ type member struct {
 	incarnation uint64
 	term        uint64 // of its books; 0 = the next report opens new ones
 	opened      int64  // when term was given out
+	came        int64  // when its incarnation began to keep books; 0 = not yet
 	live        bool   // it has confirmed term
 	unheard     bool   // after a takeover: what it holds is part of Ledger.unknown
 	aged        bool   // held is what remains without an answer
@@ -99,7 +101,7 @@ type member struct {
 // New opens the books at time now.
 func New(now int64, p quota.Params, t Takeover) *Ledger {
 	l := &Ledger{
-		params: p, rate: p.Rate(), room: p.Room(),
+		began: now, params: p, rate: p.Rate(), room: p.Room(),
 		term: t.Epoch << 32, confirmed: now, at: now,
 		members: make(map[string]*member),
 	}
@@ -147,7 +149,7 @@ func (l *Ledger) Join(x Member) {
 		l.add(x)
 	case x.Incarnation > m.incarnation:
 		l.close(m)
-		m.incarnation, m.report, m.dead = x.Incarnation, 0, 0
+		m.incarnation, m.came, m.report, m.dead = x.Incarnation, 0, 0, 0
 	}
 }
 

@@ -170,14 +170,14 @@ func TestNewcomersGetAnAverageShare(t *testing.T) {
 				l.mustBalance(t)
 			}
 		}
-		run(second)
+		run(4 * second)
 		late := join(l, "c", now, 0)
 		nodes = append(nodes, late)
-		run(2 * second)
+		run(5 * second)
 		if x := late.report.Holding().Rate / quota.PerSecond; x < row.first[0] || x > row.first[1] {
 			t.Errorf("%s: at first %d a second, want %d", row.name, x, row.first)
 		}
-		run(6 * second)
+		run(9 * second)
 		if x := late.report.Holding().Rate / quota.PerSecond; x < row.then[0] || x > row.then[1] {
 			t.Errorf("%s: without requests %d a second, want %d", row.name, x, row.then)
 		}
