@@ -13,8 +13,8 @@ const (
 	scarce   = 50    // a pool below 1/50 of the burst has nothing to lend
 	low      = 10    // below 1/10 it lends only what is missing
 
-	// settling is how long a node's demand is not known yet, its average being over
-	// two seconds: that of one that came lately, or of all after a leader began.
+	// settling is how long the demand of a node that has just come is not known: its
+	// average is over up to two seconds.
 	settling = 3 * quota.Second
 )
 
@@ -67,7 +67,7 @@ func (l *Ledger) share(now int64, m *member, thin bool) (wanted int64, over bool
 	floor := base*rate + spare*max(rate-all, 0)
 	over = all > rate
 	demand := m.demand
-	if !over && now-m.came < settling && m.came-l.began >= settling {
+	if !over && l.isNew(now, m) {
 		demand = max(demand, l.demand/int64(l.live))
 	}
 	x := headroom*float64(demand)*1000 + floor/float64(l.live)
@@ -85,6 +85,13 @@ func (l *Ledger) share(now int64, m *member, thin bool) (wanted int64, over bool
 		wanted = 0
 	}
 	return wanted, over
+}
+
+// isNew reports whether m came lately to others that are known. Where all are new,
+// after a leader began, there is no average to go by; one that was cut off and is
+// back is not new.
+func (l *Ledger) isNew(now int64, m *member) bool {
+	return now-m.came < settling && m.came-l.began >= settling
 }
 
 // keep is the room that goes with a rate: that for 0.3 s, and all nodes

@@ -47,7 +47,7 @@ type Ledger struct {
 	rate   int64 // of the limit
 	room   int64
 
-	began     int64
+	began     int64  // New's now
 	term      uint64 // the newest given out
 	confirmed int64  // the newest moment at which this leader surely led
 	opened    int64  // when the newest term was given out
