@@ -47,7 +47,7 @@ func (b *Broker) buckets() []jetstream.KeyValueConfig {
 func (b *Broker) ensureBuckets(ctx context.Context) error {
 	handles := map[string]jetstream.KeyValue{}
 	for _, c := range b.buckets() {
-		store, err := b.js.CreateOrUpdateKeyValue(ctx, c)
+		store, err := b.ensureBucket(ctx, c)
 		if err != nil {
 			return failure("create the bucket "+c.Bucket, err)
 		}
@@ -57,6 +57,21 @@ func (b *Broker) ensureBuckets(ctx context.Context) error {
 	defer b.mu.Unlock()
 	b.handles = handles
 	return nil
+}
+
+// askAgain is when a question about a bucket counts as lost: a cluster that has no
+// leader yet drops what it is asked, and never answers.
+const askAgain = 2 * time.Second
+
+func (b *Broker) ensureBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	for {
+		once, cancel := context.WithTimeout(ctx, askAgain)
+		store, err := b.js.CreateOrUpdateKeyValue(once, c)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return store, err
+		}
+	}
 }
 
 func (k *Bucket) open() (jetstream.KeyValue, error) {
