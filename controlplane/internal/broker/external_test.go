@@ -127,6 +127,38 @@ func TestDebian(t *testing.T) {
 	contract(t, open(t, Options{URL: ports.Nats[0], Secret: secret}), false)
 }
 
+// TestLostQuestion: a cluster without a leader drops what it is asked. Here
+// somebody else hears the first question and says nothing, until JetStream is there.
+func TestLostQuestion(t *testing.T) {
+	opts := exampleOptions(t)
+	opts.Port, opts.StoreDir, opts.JetStream = server.RANDOM_PORT, t.TempDir(), false
+	s := external(t, opts)
+	deaf := must(dial(s.ClientURL(), "controller", secret))
+	defer deaf.Close()
+	questions := must(deaf.SubscribeSync("$JS.API.>"))
+	if err := deaf.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error, 1)
+	go func() {
+		b, err := Open(within(t), Options{URL: s.ClientURL(), Secret: secret})
+		if err == nil {
+			b.Close()
+		}
+		result <- err
+	}()
+	if _, err := questions.NextMsg(deadline); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EnableJetStream(&server.JetStreamConfig{StoreDir: opts.StoreDir, MaxMemory: 1 << 28, MaxStore: 1 << 30}); err != nil {
+		t.Fatal(err)
+	}
+	deaf.Close()
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestServerRestarted: an external server that comes back without its memory gets
 // its buckets again, watches tell everything anew, and reports are heard.
 func TestServerRestarted(t *testing.T) {
