@@ -13,8 +13,8 @@ const (
 	scarce   = 50    // a pool below 1/50 of the burst has nothing to lend
 	low      = 10    // below 1/10 it lends only what is missing
 
-	// settling is how long the demand of a node that has just come is not known: its
-	// average is over up to two seconds.
+	// settling is how long the demand of a node that has just come is not known, its
+	// average is over up to two seconds; and how long a new leader's pool fills.
 	settling = 3 * quota.Second
 )
 
@@ -40,7 +40,7 @@ func (l *Ledger) answer(now int64, m *member, r quota.Report) (quota.Answer, boo
 	if thin {
 		a.Wait = 4 * quota.Delay
 	}
-	a.Scarce = l.level < l.room/scarce || l.free().Room < 0
+	a.Scarce = l.isScarce(now)
 	if !a.Scarce {
 		a.Low = max(l.room/int64(4*l.live), flight(m.demand, 2*quota.Delay))
 	}
@@ -90,6 +90,20 @@ func (l *Ledger) share(now int64, m *member, thin bool) (wanted int64, over bool
 	}
 	return wanted, over
 }
+
+// isScarce reports whether nodes shall hand back what they do not need at once. The
+// pool of a leader that has just taken over is empty; that alone makes nothing
+// scarce: what the nodes have is what they use until it fills.
+func (l *Ledger) isScarce(now int64) bool {
+	empty := l.level < l.room/scarce
+	if l.settles(now) {
+		empty = empty && l.need > l.level
+	}
+	return empty || l.free().Room < 0
+}
+
+// settles reports whether this leader took over a moment ago.
+func (l *Ledger) settles(now int64) bool { return now-l.began < settling }
 
 // isNew reports whether m came lately to others that are known. Where all are new,
 // after a leader began, there is no average to go by; one that was cut off and is

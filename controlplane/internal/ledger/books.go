@@ -124,7 +124,7 @@ func (l *Ledger) close(m *member) {
 		m.live = false
 		l.live--
 	}
-	m.term = 0
+	m.term, m.level = 0, 0
 	l.wants(m, 0, 0)
 }
 

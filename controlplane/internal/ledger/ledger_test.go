@@ -298,7 +298,12 @@ func TestProofsOfDeath(t *testing.T) {
 		l := New(0, thousand, Takeover{Epoch: 1, New: true})
 		n := join(l, "a", 0, 5000)
 		l.Confirm(second)
+		n.report.Level = 70 * quota.Token
+		n.say(l, second)
 		prove(l, n)
+		if s := l.Status(second); s.InHand != 0 {
+			t.Errorf("%s: %d micro-tokens in nobody's hand", name, s.InHand)
+		}
 		if l.held != (quota.Holding{}) {
 			t.Errorf("%s: held %+v", name, l.held)
 		}
@@ -352,6 +357,39 @@ func TestTakeover(t *testing.T) {
 	}
 	if _, ok := b.say(old, second+4*ms); ok {
 		t.Error("a deposed leader answers")
+	}
+}
+
+// The empty pool of a new leader makes nothing scarce by itself: nodes would hand
+// back what they use until it fills.
+func TestTakeoverIsNotScarce(t *testing.T) {
+	old := New(0, thousand, Takeover{Epoch: 1, New: true})
+	a, b := join(old, "a", 0, 300), join(old, "b", 0, 300)
+	l := New(second, thousand, Takeover{Epoch: 2, Members: []Member{{"a", 1}, {"b", 1}}})
+	now := second
+	say := func(n *node) quota.Answer {
+		now += 10 * ms
+		l.Confirm(now)
+		n.report.Urgent = true // is answered in any case
+		answer, ok := n.say(l, now)
+		if !ok {
+			t.Fatal("no answer")
+		}
+		return answer
+	}
+	for range 4 {
+		for _, n := range []*node{a, b} {
+			n.report.Level = 100 * quota.Token
+			if answer := say(n); answer.Scarce {
+				t.Errorf("%s is to hand back at %d ms", n.id, now/ms)
+			}
+		}
+	}
+	a.report.Level, a.report.Now, a.report.Refused = 0, 5000*quota.Token, 1000
+	l.level = 0
+	say(a)
+	if answer := say(b); !answer.Scarce {
+		t.Error("b keeps what a needs")
 	}
 }
 
