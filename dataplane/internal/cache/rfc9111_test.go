@@ -82,6 +82,9 @@ func TestRFC9111_3_WhatMayBeStored(t *testing.T) {
 		// A redirect stays only if it says so, or can stand in.
 		{verdict.MethodGet, 301, "", "Cache-Control: max-age=5", [2]Reason{Stored, Stored}},
 		{verdict.MethodGet, 302, "", "Cache-Control: max-age=5", [2]Reason{Stored, Stored}},
+		{verdict.MethodGet, 302, "", "", [2]Reason{WrongStatus, WrongStatus}},
+		{verdict.MethodGet, 303, "", `ETag: "a"`, [2]Reason{WrongStatus, WrongStatus}},
+		{verdict.MethodGet, 307, "", `ETag: "a"|Cache-Control: public`, [2]Reason{Stored, Stored}},
 		// Methods.
 		{verdict.MethodPost, 200, "", "Cache-Control: max-age=5", [2]Reason{WrongMethod, WrongMethod}},
 		{verdict.MethodPut, 200, "", "Cache-Control: max-age=5", [2]Reason{WrongMethod, WrongMethod}},
@@ -201,6 +204,14 @@ func TestRFC9111_3_5_Authorization(t *testing.T) {
 	// everyone answers a request that carries one.
 	passes := byDefault
 	passes.PassAuthorization = true
+	for _, rules := range []struct {
+		*Rules
+		want Reason
+	}{{&passes, NotShared}, {&byDefault, Stored}} {
+		if _, reason := rules.Storable(get(t, "Authorization: Bearer x"), answer(t, 200, "Cache-Control: public, max-age=60|Vary: Authorization")); reason != rules.want {
+			t.Errorf("the answer to one Authorization, seen by the provider %v: reason %d", rules.PassAuthorization, reason)
+		}
+	}
 	for fields, want := range map[string]Use{
 		"":                           Questioned,
 		"Cache-Control: max-age=60":  Questioned,
@@ -568,7 +579,13 @@ func TestRFC9111_3_2_HeaderUpdate(t *testing.T) {
 	}
 	m := stored(t, &byDefault, old)
 	later := Answer{Status: 304, Asked: now + 99*second, Received: now + 100*second, Date: clock.Add(100 * time.Second)}
-	fresh, ok := byDefault.Refresh(&m, get(t, ""), later, split(t, `ETag: "a"|Cache-Control: max-age=60`), 100)
+	// The 304's Age and Date count; without a Date it is of when it came.
+	later.Fields = split(t, "Age: 30")
+	if m, ok := byDefault.Refresh(&m, get(t, ""), later, split(t, `ETag: "a"|Date: `+date(0)+`|Cache-Control: max-age=60`), 100); !ok || m.InitialAge != 31*second {
+		t.Errorf("a 304 with an age: %+v, %v", m, ok)
+	}
+	later.Fields = nil
+	fresh, ok := byDefault.Refresh(&m, get(t, ""), later, split(t, `ETag: "a"|Date: `+date(0)+`|Cache-Control: max-age=60`), 100)
 	if !ok || fresh.Status != 200 || fresh.Stored != now+100*second || fresh.InitialAge != second || fresh.Lifetime != 60*second {
 		t.Errorf("%+v, %v", fresh, ok)
 	}

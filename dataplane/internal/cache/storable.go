@@ -16,6 +16,9 @@ type Answer struct {
 	Asked    int64     // when the request was sent
 	Received int64     // when the head arrived
 	Date     time.Time // the wall clock at Received
+
+	// Dated has Age and Date if they are not in Fields: those of a 304.
+	Dated []http1.Field
 }
 
 // Reason says why an answer is not stored.
@@ -27,12 +30,12 @@ const (
 	ModeOff                      // cache_mode is off
 	WrongMethod                  // neither GET nor HEAD
 	Incomplete                   // the body was cut (RFC 9111 §3.3), or is a part (206)
-	WrongStatus                  // a status that this cache does not store
+	WrongStatus                  // a status that this cache does not store, or not without a word about its freshness
 	TooLarge                     // larger than Rules.MaxBody
 	RequestNoStore               // §5.2.1.5
 	NoStore                      // §5.2.2.5
 	Private                      // §5.2.2.7
-	NotShared                    // the request names its caller (§3.5)
+	NotShared                    // the request names its caller (§3.5), or the answer is for one Authorization (§4.1)
 	SetsCookie                   // and does not say that it is public (§7.3)
 	VariesByAll                  // Vary: * or too many names (§4.1)
 	Useless                      // it could never be served
@@ -60,6 +63,9 @@ func (r *Rules) Storable(w *Wish, a *Answer) (Meta, Reason) {
 		m.IfError = second * c.ifError
 	}
 	explicit, ok := c.lifetime(a)
+	if !ok && !c.public && isOfTheMoment(a.Status) {
+		return Meta{}, WrongStatus
+	}
 	m.Lifetime = explicit
 	if !ok && r.gives(a.Status) {
 		// The freshness that the configuration gives begins when the answer comes.
@@ -89,7 +95,8 @@ func (r *Rules) forbidden(w *Wish, a *Answer, c *control) Reason {
 		return NoStore
 	case c.private:
 		return Private
-	case w.Private && !c.forEveryone():
+	case w.Private && !c.forEveryone(),
+		w.authorization && r.PassAuthorization && names(a.Fields, "authorization"):
 		return NotShared
 	case !c.public && has(a.Fields, "set-cookie"):
 		return SetsCookie
@@ -109,6 +116,10 @@ func storableStatus(status int) bool {
 	}
 	return false
 }
+
+// isOfTheMoment: these redirect for now, and are stored only if they say so (§3;
+// they are not among the statuses of RFC 9110 §15.1 that may be without).
+func isOfTheMoment(status int) bool { return status == 302 || status == 303 || status == 307 }
 
 // gives reports whether Default makes an answer fresh that does not say so.
 func (r *Rules) gives(status int) bool {
@@ -144,7 +155,7 @@ func (c *control) lifetime(a *Answer) (int64, bool) {
 // initialAge is corrected_initial_age of §4.2.3.
 func (a *Answer) initialAge() int64 {
 	corrected := max(0, a.Received-a.Asked)
-	if value, ok := http1.Get(a.Fields, "age"); ok {
+	if value, ok := http1.Get(a.dated(), "age"); ok {
 		if age, valid := parseSeconds(value); valid {
 			corrected += second * age
 		}
@@ -154,12 +165,19 @@ func (a *Answer) initialAge() int64 {
 
 // date is the answer's Date, or when it was received (RFC 9110 §6.6.1).
 func (a *Answer) date() time.Time {
-	if value, ok := http1.Get(a.Fields, "date"); ok {
+	if value, ok := http1.Get(a.dated(), "date"); ok {
 		if date, valid := parseDate(value); valid {
 			return date
 		}
 	}
 	return a.Date
+}
+
+func (a *Answer) dated() []http1.Field {
+	if a.Dated != nil {
+		return a.Dated
+	}
+	return a.Fields
 }
 
 // span bounds a difference of dates to [0, maxDelta] seconds.

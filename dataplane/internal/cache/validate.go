@@ -166,9 +166,10 @@ func mayChange(name []byte) bool {
 }
 
 // Refresh is the Meta of a stored answer after a 304 confirmed it; fields are
-// the updated ones and a tells of the 304. ok is false if it may not be kept any
-// longer, for the 304 may say so.
+// the updated ones and a tells of the 304, whose age and date count (§4.3.4). ok is
+// false if it may not be kept any longer, for the 304 may say so.
 func (r *Rules) Refresh(old *Meta, w *Wish, a Answer, fields []http1.Field, length int64) (Meta, bool) {
+	a.Dated = append([]http1.Field{}, a.Fields...) // not nil: a 304 without a Date is of when it came
 	a.Status, a.Fields, a.Length, a.Complete = old.Status, fields, length, true
 	m, reason := r.Storable(w, &a)
 	return m, reason == Stored

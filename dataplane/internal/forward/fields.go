@@ -128,6 +128,15 @@ func IsNamed(fields []http1.Field, name []byte) bool {
 	return false
 }
 
+// HidesAll reports whether so much is named that the provider sees no field of the
+// caller's. The key of a cache, to which a Connection of many words without a name
+// means nothing, would not tell such a request from others.
+func HidesAll(fields []http1.Field) bool {
+	return NamesFields(fields) && IsNamed(fields, noName)
+}
+
+var noName = []byte{0}
+
 func oneOf(name []byte, lower ...string) bool {
 	for _, s := range lower {
 		if http1.EqualFold(name, s) {

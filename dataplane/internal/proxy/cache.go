@@ -106,7 +106,7 @@ func (p *Proxy) arrive(x *exchange, now int64) ladder.Step {
 func (p *Proxy) mayCache(x *exchange) bool {
 	c := &x.cache
 	c.status.Why = ladder.Bypass
-	if p.Cache == nil || x.plan.Cache.Mode == cache.Off {
+	if p.Cache == nil || x.plan.Cache.Mode == cache.Off || forward.HidesAll(x.fields) {
 		return false
 	}
 	if x.method != verdict.MethodGet && x.method != verdict.MethodHead {
@@ -133,30 +133,44 @@ func (x *exchange) stripQuery() {
 	}
 }
 
-// findCopy looks for a copy under the request's key; a GET's answers HEAD too.
+// findCopy looks for a copy under the request's key. A GET's copy answers HEAD, too,
+// unless there is a better one of a HEAD's own.
 func (p *Proxy) findCopy(x *exchange, now int64) {
 	c := &x.cache
-	found := p.getCopy(x, verdict.MethodGet, now)
-	if !found && x.method == verdict.MethodHead {
-		found = p.getCopy(x, verdict.MethodHead, now)
-	} else if x.method == verdict.MethodHead {
-		x.appendKey(verdict.MethodHead)
-	}
-	c.hasCopy = false
-	if !found {
+	p.takeCopy(x, verdict.MethodGet, now)
+	if x.method != verdict.MethodHead {
 		return
+	}
+	found, use := c.hasCopy, c.copy.Use
+	switch {
+	case found && use == cache.Fresh:
+	case p.takeCopy(x, verdict.MethodHead, now) && (!found || c.copy.Use < use):
+	case found:
+		p.takeCopy(x, verdict.MethodGet, now)
+	}
+	x.appendKey(verdict.MethodHead)
+}
+
+// takeCopy makes what is stored of that method the request's copy, and reports
+// whether there is one.
+func (p *Proxy) takeCopy(x *exchange, method verdict.Method, now int64) bool {
+	c := &x.cache
+	c.hasCopy = false
+	if !p.getCopy(x, method, now) {
+		return false
 	}
 	meta, variant, block, ok := cache.ParseHead(c.head)
 	if !ok {
-		return
+		return false
 	}
 	if !cache.MatchesVariant(variant, x.fields) {
 		c.status.Why = ladder.VaryMiss
-		return
+		return false
 	}
 	c.hasCopy, c.meta = true, meta
 	c.stored = cache.StoredFields(c.stored[:0], block)
 	x.judge(now)
+	return true
 }
 
 // judge says what the copy is good for at now.

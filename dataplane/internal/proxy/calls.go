@@ -3,6 +3,7 @@ package proxy
 import (
 	"apiproxy.internal/dataplane/internal/cache"
 	"apiproxy.internal/dataplane/internal/cache/ladder"
+	"apiproxy.internal/dataplane/internal/forward"
 	"apiproxy.internal/dataplane/internal/http1"
 	"apiproxy.internal/dataplane/internal/jsonrpc"
 	"apiproxy.internal/dataplane/internal/verdict"
@@ -82,7 +83,7 @@ func (p *Proxy) lookupCalls(x *exchange) bool {
 func (p *Proxy) mayCacheCalls(x *exchange) bool {
 	c, q := &x.cache, &x.calls
 	c.status.Why = ladder.Bypass
-	if p.Cache == nil || x.plan.Cache.Mode == cache.Off {
+	if p.Cache == nil || x.plan.Cache.Mode == cache.Off || forward.HidesAll(x.fields) {
 		return false
 	}
 	c.status.Why = ladder.Method

@@ -52,8 +52,9 @@ func (p *Proxy) settleCache(x *exchange) bool {
 func (p *Proxy) keepAnswer(x *exchange) {
 	c := &x.cache
 	a := cache.Answer{
-		Status: x.response.Status, Fields: x.response.Fields, Length: x.response.Length, Complete: true,
-		Asked: x.admittedAt, Received: p.Clock(), Date: time.Now(),
+		Status: x.response.Status, Fields: x.response.Fields, Length: x.response.Length,
+		Complete: x.response.Body != http1.UntilClose, // whose end cannot be told from a failure
+		Asked:    x.admittedAt, Received: p.Clock(), Date: time.Now(),
 	}
 	m, reason := x.plan.Cache.Storable(&c.wish, &a)
 	if reason != cache.Stored || x.isEventStream() {
@@ -132,7 +133,7 @@ func (p *Proxy) confirm(x *exchange) bool {
 func (p *Proxy) update(x *exchange) bool {
 	c := &x.cache
 	fields := cache.Update(nil, c.stored, x.clientFields(true))
-	a := cache.Answer{Asked: x.admittedAt, Received: p.Clock(), Date: time.Now()}
+	a := cache.Answer{Fields: x.response.Fields, Asked: x.admittedAt, Received: p.Clock(), Date: time.Now()}
 	m, ok := x.plan.Cache.Refresh(&c.meta, &c.wish, a, fields, int64(len(c.body)))
 	if !ok {
 		return false

@@ -12,8 +12,7 @@ import (
 // a request's head, a call's parameters and an answer's head.
 const maxStoredHead = 192 << 10
 
-// applyCache gives the cache its size. Copies of a provider that the document
-// leaves out stay until they are pushed out; nobody can ask for them.
+// applyCache gives the cache its size.
 func (s *State) applyCache(doc *config.Document, now int64) {
 	largest := doc.Proxy.CacheMaxBodySize
 	for _, p := range doc.Providers {
@@ -54,7 +53,7 @@ func (s *State) Purge(p wire.Purge) int {
 	return s.cache.Purge(cache.Selection{Provider: p.Provider, Prefix: []byte(p.Prefix), Exact: []byte(p.Exact)}.Matches)
 }
 
-// forget drops the copies of providers that are somewhere else now.
+// forget drops the copies of providers that are somewhere else now, or gone.
 func (s *State) forget(moved map[string]bool) {
 	for name := range moved {
 		s.Purge(wire.Purge{Provider: name})

@@ -43,6 +43,16 @@ func TestReloadKeepsCopies(t *testing.T) {
 	apply("https://b.example.org", 128<<20)
 	entries(1)
 	put()
-	apply("https://b.example.org", 0)
+	entries(2)
+	// One that was taken out and comes back may be somewhere else.
+	doc := config.Default()
+	delete(doc.Providers, "zerion")
+	if err := b.Apply(doc, 0, func(*Snapshot) {}); err != nil {
+		t.Fatal(err)
+	}
+	apply("https://c.example.org", 64<<20)
+	entries(1)
+	put()
+	apply("https://c.example.org", 0)
 	entries(0)
 }

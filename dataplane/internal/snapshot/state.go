@@ -98,7 +98,7 @@ func (s *State) Apply(doc *config.Document, now int64, publish func(*Snapshot)) 
 		}
 	}
 	snap.Routes = route.New(plans)
-	unused = append(unused, s.retire(doc)...)
+	unused = append(unused, s.retire(doc, moved)...)
 	publish(snap)
 	if len(moved) > 0 {
 		s.forget(moved)
@@ -190,14 +190,15 @@ func (s *State) applyProvider(doc *config.Document, name string, target upstream
 }
 
 // retire hides what the document no longer names; its counts and its breaker
-// stay.
-func (s *State) retire(doc *config.Document) []*upstream.Pool {
+// stay, its copies do not: should it come back, it may be somewhere else.
+func (s *State) retire(doc *config.Document, moved map[string]bool) []*upstream.Pool {
 	var unused []*upstream.Pool
 	for name, st := range s.providers {
 		if _, ok := doc.Providers[name]; ok || st.pool == nil {
 			continue
 		}
 		unused = append(unused, st.pool)
+		moved[name] = true
 		st.pool = nil
 		s.metrics.Provider(name).Gauges(nil)
 	}
