@@ -18,6 +18,7 @@ type caching struct {
 	wish       cache.Wish
 	resource   int // bytes of key that name the resource
 	generation uint64
+	changes    uint32 // see store.Store.Changes
 	ended      uint64 // see coalesce.Group
 
 	hasCopy bool
@@ -83,6 +84,7 @@ func (p *Proxy) fromCache(x *exchange, now int64) bool {
 		p.serveCopy(x, step)
 		return false
 	}
+	c.changes = p.Cache.Changes(c.key[:c.resource])
 	return p.merge(x)
 }
 

@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"apiproxy.internal/dataplane/internal/cache"
 	"apiproxy.internal/shared/config"
 )
 
@@ -72,4 +74,54 @@ func TestHeadBesideAStaleGet(t *testing.T) {
 	}
 	c.answer(errorReply)
 	c.want("/api/x", 200, "body", "api-proxy; fwd=stale; fwd-status=503", 3)
+}
+
+// What was asked for before a change is nobody's answer after it.
+func TestChangeWhileAsked(t *testing.T) {
+	c := newCachedBench(t, nil)
+	asked, release := make(chan struct{}), make(chan struct{})
+	c.script.Store(new(func(request string) string {
+		if strings.HasPrefix(request, "PUT") {
+			return reply("200 OK", "done")
+		}
+		if c.asked.Load() == 1 {
+			close(asked)
+			<-release
+			return reply("200 OK", "old", "Cache-Control: max-age=60")
+		}
+		return reply("200 OK", "new", "Cache-Control: max-age=60")
+	}))
+	first := make(chan string)
+	go func() {
+		_, body := c.get("/api/x")
+		first <- body
+	}()
+	<-asked
+	c.want(request("PUT /api/x", "Content-Length: 0"), 200, "done", "api-proxy; fwd=method", 2)
+	later := make(chan string)
+	go func() {
+		_, body := c.get("/api/x")
+		later <- body
+	}()
+	for c.proxy.flights.Waiting() == 0 {
+		runtime.Gosched()
+	}
+	close(release)
+	if body := <-first; body != "old" {
+		t.Errorf("who asked before: %s", body)
+	}
+	if body := <-later; body != "new" {
+		t.Errorf("who asked after the change: %s", body)
+	}
+	c.want("/api/x", 200, "new", hit, 3)
+}
+
+// Copies outlast a time in which the cache is off, so a change then counts, too.
+func TestChangeWhileOff(t *testing.T) {
+	c := newCachedBench(t, nil)
+	c.want("/api/x", 200, "{}", miss, 1)
+	c.snap.Plans[0].Cache.Mode = cache.Off
+	c.want(request("PUT /api/x", "Content-Length: 0"), 200, "{}", "api-proxy; fwd=bypass", 2)
+	c.snap.Plans[0].Cache.Mode = cache.Default
+	c.want("/api/x", 200, "{}", miss, 3)
 }

@@ -39,7 +39,7 @@ func (p *Proxy) settleCache(x *exchange) bool {
 		return p.confirm(x)
 	case c.usable:
 		p.keepAnswer(x)
-	case x.plan.Cache.Mode != cache.Off && cache.Unsafe(x.method, x.response.Status):
+	case cache.Unsafe(x.method, x.response.Status): // in any mode: copies outlast one in which they are not used
 		x.stripQuery()
 		c.key = cache.AppendResource(c.key[:0], x.plan.Name, x.path, c.query)
 		p.Cache.Invalidate(c.key)
@@ -84,8 +84,11 @@ func (p *Proxy) keepAnswer(x *exchange) {
 
 func (p *Proxy) put(x *exchange, body []byte, fields []http1.Field) bool {
 	c := &x.cache
+	if x.calls.usable {
+		c.changes = p.Cache.Changes(c.key[:c.resource]) // one for each call, and nothing invalidates it
+	}
 	return p.Cache.Put(c.name(), &store.Entry{
-		Owner: x.plan.CacheOwner, Head: c.keptHead, Body: body, Generation: c.generation,
+		Owner: x.plan.CacheOwner, Head: c.keptHead, Body: body, Generation: c.generation, Changes: c.changes,
 		Until: x.plan.Cache.KeepUntil(&c.kept, fields),
 	}, c.kept.Stored)
 }

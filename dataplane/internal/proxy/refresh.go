@@ -55,6 +55,7 @@ func (p *Proxy) refreshOnce(x *exchange) (s *stream) {
 	c := &x.cache
 	c.generation = p.Cache.Generation()
 	p.findCopy(x, x.now)
+	c.changes = p.Cache.Changes(c.key[:c.resource])
 	c.validating = c.hasCopy && c.meta.Status == 200 && x.method == verdict.MethodGet && cache.HasValidator(c.stored)
 	if _, ok := p.takeAttempt(x, x.now); !ok {
 		return nil

@@ -24,7 +24,7 @@ func TestPurgeWhileTheLogMoves(t *testing.T) {
 			k := key(fmt.Sprint("r", rapid.IntRange(0, 9).Draw(t, "resource")), fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "variant")))
 			switch rapid.IntRange(0, 4).Draw(t, "action") {
 			case 0, 1:
-				s.Put(k, &Entry{Body: make([]byte, rapid.IntRange(0, 900).Draw(t, "body")), Until: 1, Generation: generation}, 0)
+				s.Put(k, &Entry{Body: make([]byte, rapid.IntRange(0, 900).Draw(t, "body")), Until: 1, Generation: generation, Changes: s.Changes(k.Bytes[:k.Group])}, 0)
 			case 2, 3:
 				s.Get(k, 0, nil, nil)
 			case 4:
@@ -47,10 +47,10 @@ func TestPurgeWhileTheLogMoves(t *testing.T) {
 		if n := count(s, meant); n != 0 {
 			t.Fatalf("%d entries are left", n)
 		}
-		if e := (Entry{Until: 1, Generation: old}); s.Put(key("r", "2"), &e, 0) || !s.Put(key("r", "3"), &e, 0) {
+		if e := (Entry{Until: 1, Generation: old, Changes: s.Changes([]byte("r\x00"))}); s.Put(key("r", "2"), &e, 0) || !s.Put(key("r", "3"), &e, 0) {
 			t.Fatalf("an answer that was asked for before a purge is kept or not, and it should be the other way round")
 		}
-		if !s.Put(key("r", "2"), &Entry{Until: 1, Generation: s.Generation()}, 0) {
+		if !s.Put(key("r", "2"), &Entry{Until: 1, Generation: s.Generation(), Changes: s.Changes([]byte("r\x00"))}, 0) {
 			t.Fatalf("an answer that was asked for after a purge is refused")
 		}
 	})

@@ -57,7 +57,7 @@ func (sh *shard) put(k Key, sum uint64, e *Entry, now int64, keep bool) (stored,
 	if sh.closed {
 		return false, true
 	}
-	if sh.store.purges.Load().since(e.Generation, k.Bytes) {
+	if sh.store.purges.Load().since(e.Generation, k.Bytes) || sh.store.changed(sum).Load() != e.Changes {
 		return false, false
 	}
 	size := blockSize(len(k.Bytes), len(e.Head), len(e.Body))
@@ -140,7 +140,8 @@ func (sh *shard) moveTo(t *table, now int64) {
 	sh.closed = true
 	sh.each(func(at int) {
 		b := sh.block(at)
-		e := Entry{Owner: b.owner(), Head: b.head(), Body: b.body(), Until: b.until(), Generation: sh.store.Generation()}
+		e := Entry{Owner: b.owner(), Head: b.head(), Body: b.body(), Until: b.until(),
+			Generation: sh.store.Generation(), Changes: sh.store.changed(b.sum()).Load()}
 		if len(t.shards) > 0 && e.Until >= now {
 			t.shard(b.sum()).put(Key{Bytes: b.key(), Group: b.group()}, b.sum(), &e, now, true)
 		}

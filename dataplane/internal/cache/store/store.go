@@ -45,6 +45,8 @@ type Store struct {
 	purges atomic.Pointer[purges]
 	purged atomic.Uint64 // purges that have ended
 
+	changes [1024]atomic.Uint32 // by the sum of a resource: how often it was invalidated
+
 	changing sync.Mutex // one Resize or Purge at a time
 
 	naming sync.Mutex
@@ -133,11 +135,12 @@ type Entry struct {
 	Head, Body []byte
 	Until      int64 // the last moment at which it may be of use
 	Generation uint64
+	Changes    uint32
 }
 
 // Put stores an entry in place of the one with that key, and reports whether it
 // did: an entry may be too large, or asked for before the end of a purge that is
-// meant for it. now tells which entries are not worth their room any more.
+// meant for it, or before its resource was invalidated. now tells which entries are not worth their room any more.
 func (s *Store) Put(k Key, e *Entry, now int64) bool {
 	sum := s.sum(k)
 	for {
@@ -152,9 +155,22 @@ func (s *Store) Put(k Key, e *Entry, now int64) bool {
 	}
 }
 
-// Invalidate forgets all entries of a resource and returns how many they were.
+// Changes tells apart what was asked for before and after the resource was
+// invalidated, or another one that shares its place. It is to be read before the
+// provider is asked, and handed to Put.
+func (s *Store) Changes(resource []byte) uint32 {
+	return s.changed(maphash.Bytes(s.seed, resource)).Load()
+}
+
+func (s *Store) changed(sum uint64) *atomic.Uint32 {
+	return &s.changes[sum%uint64(len(s.changes))]
+}
+
+// Invalidate forgets all entries of a resource and returns how many they were. One
+// that was asked for before is not stored any more.
 func (s *Store) Invalidate(resource []byte) int {
 	sum := maphash.Bytes(s.seed, resource)
+	s.changed(sum).Add(1) // before the entries: put looks at it while it holds the shard
 	for {
 		t := s.table.Load()
 		if len(t.shards) == 0 {

@@ -72,7 +72,7 @@ func TestStoreAgainstMap(t *testing.T) {
 					body:  string(bytes.Repeat([]byte{byte(now)}, rapid.IntRange(0, 3000).Draw(t, "body"))),
 					until: now + rapid.Int64Range(0, 50).Draw(t, "until"),
 				}
-				e := Entry{Owner: owners[rapid.IntRange(0, 1).Draw(t, "owner")], Head: []byte(v.head), Body: []byte(v.body), Until: v.until, Generation: s.Generation()}
+				e := Entry{Owner: owners[rapid.IntRange(0, 1).Draw(t, "owner")], Head: []byte(v.head), Body: []byte(v.body), Until: v.until, Generation: s.Generation(), Changes: s.Changes(k.Bytes[:k.Group])}
 				if s.Put(k, &e, now) {
 					oracle[string(k.Bytes)] = v
 				} else if size >= 20_000 {
@@ -110,7 +110,7 @@ func TestStoreAgainstMap(t *testing.T) {
 					}
 				}
 				k := drawKey()
-				stored := s.Put(k, &Entry{Until: now, Generation: generation}, now)
+				stored := s.Put(k, &Entry{Until: now, Generation: generation, Changes: s.Changes(k.Bytes[:k.Group])}, now)
 				if stored && meant(k.Bytes) {
 					t.Fatalf("what was asked for before a purge is stored after it")
 				} else if stored {
@@ -267,5 +267,24 @@ func TestExpiredEntries(t *testing.T) {
 	}
 	if s.Total().Evictions != 0 {
 		t.Errorf("%d evictions", s.Total().Evictions)
+	}
+}
+
+// What was asked for before its resource was invalidated is not stored.
+func TestInvalidateOutlivesTheQuestion(t *testing.T) {
+	s := New(1<<20, 1024, heap)
+	k := key("r", "v")
+	e := Entry{Until: 1, Generation: s.Generation(), Changes: s.Changes(k.Bytes[:k.Group])}
+	s.Invalidate(k.Bytes[:k.Group])
+	if s.Put(k, &e, 0) {
+		t.Error("stored although it was asked for before")
+	}
+	e.Changes = s.Changes(k.Bytes[:k.Group])
+	if !s.Put(k, &e, 0) {
+		t.Error("refused although it was asked for after")
+	}
+	s.Resize(2<<20, 1024, 0)
+	if _, _, ok := s.Get(k, 0, nil, nil); !ok {
+		t.Error("lost while the store moved")
 	}
 }
