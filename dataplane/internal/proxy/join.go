@@ -19,7 +19,7 @@ const (
 )
 
 var refusalUnjoinable = refusal{status: 502, kind: verdict.ConnectionBroken,
-	detail: "the provider's answer to the batch cannot be taken apart: an id is wrong, missing or there twice, or it is compressed, larger than 8 MiB or no JSON; with Cache-Control: no-cache a batch is passed on as a whole"}
+	detail: "the provider's answer to the batch cannot be taken apart: an id is wrong, missing or there twice, or it is compressed, larger than 8 MiB or no JSON; a batch whose ids differ is passed on as a whole with Cache-Control: no-cache"}
 
 // mostHeld bounds the answer to these calls that is held. One to a single call is
 // of use only if it is small enough to be stored or shared.
@@ -146,18 +146,16 @@ func (p *Proxy) passCalls(x *exchange) bool {
 }
 
 // passesAsItCame reports whether an answer that was not taken apart can be for
-// the caller: it has his ids or none.
+// the caller: his own body was the question, or there is no id of ours in it.
 func (x *exchange) passesAsItCame() bool {
 	q := &x.calls
 	switch {
-	case !q.batch.IsArray, q.refused:
+	case !q.batch.IsArray, q.refused, !q.batch.Own:
 		return true
-	case !x.whole && x.response.Body != http1.NoBody:
-		return !q.batch.Own
-	case x.response.Status/100 == 2:
+	case !x.whole && x.response.Body != http1.NoBody, x.response.Status/100 == 2:
 		return false
 	}
-	return !q.batch.Own || x.response.Body == http1.NoBody || jsonrpc.Anonymous(x.ctx.Response.Body())
+	return x.response.Body == http1.NoBody || jsonrpc.Anonymous(x.ctx.Response.Body())
 }
 
 // join puts the answers of provider and copies together, in the order of the
