@@ -41,6 +41,13 @@ func TestRealCluster(t *testing.T) {
 		t.Errorf("the page shows %v, want %v", nodes, want)
 	}
 
+	balanced := startBalancer(t, proxyTo(t, f.ControlURL), proxyTo(t, f.NodeURLs[0]))
+	tab := openElsewhere(t, balanced)
+	must(t, tab.WaitNode("node-3", "live"))
+	if n := balanced.calls.Load(); n != 0 {
+		t.Errorf("through a balancer the page asked a node %d times for the API", n)
+	}
+
 	by := Change{Token: token, Author: "kim", Reason: "busier today"}
 	// On a loaded machine two seconds may be short: then the form says so, and once
 	// more is no change.

@@ -43,6 +43,7 @@ func startController(t *testing.T, page statusview.Page) *controller {
 	mux.HandleFunc("GET "+statusview.PagePath, c.show)
 	mux.Handle("GET "+statusview.AssetsPath, statusview.Assets())
 	mux.HandleFunc("GET "+statusview.EventsPath, c.stream)
+	mux.HandleFunc("GET /health", c.health)
 	mux.HandleFunc("GET /api/v1/limits", c.limits)
 	mux.HandleFunc("PUT /api/v1/limits/{limit...}", c.putLimit)
 	mux.HandleFunc("POST /api/v1/breakers/{provider}/{action}", c.postBreaker)
@@ -143,6 +144,10 @@ func (c *controller) stream(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+func (c *controller) health(w http.ResponseWriter, _ *http.Request) {
+	io.WriteString(w, `{"status":"ok","version":"v1.2.0"}`)
 }
 
 func (c *controller) limits(w http.ResponseWriter, _ *http.Request) {

@@ -7,6 +7,7 @@
 const PERIOD = 1000, PATIENCE = 4000, STALE = 5000, MAX_EVENTS = 50, MAX_NAMES = 6;
 const SPAN = 240, STEP = 2, GAP = 15, WIDTH = 240, HEIGHT = 40; // seconds, and units of the graph
 const $ = (id) => document.getElementById(id);
+const ask = (url) => fetch(url, { cache: "no-store", headers: { Accept: "application/json" }, signal: AbortSignal.timeout(PATIENCE) });
 
 // ---- numbers (format.go) ----
 const thin = "\u202f", nbsp = "\u00a0", none = "–";
@@ -317,7 +318,7 @@ let newest = 0, changedAt = Date.now(); // generated_at of the newest document, 
 let trouble = ""; // why the page is not live
 async function load() {
   try {
-    const answer = await fetch("status?format=json", { cache: "no-store", headers: { Accept: "application/json" }, signal: AbortSignal.timeout(PATIENCE) });
+    const answer = await ask("status?format=json");
     if (answer.ok) return await answer.json();
     trouble = "The controller does not answer as it should (status " + answer.status + ")";
   } catch {
@@ -393,6 +394,18 @@ function addEvent(message) {
   while (list.children.length > MAX_EVENTS) list.lastElementChild.remove();
   $("no-events").hidden = true;
 }
+// Behind a balancer a node may answer instead of the API: its health names it.
+// That, or a 404, settles it; an outage ends some time.
+async function findAPI() {
+  const health = await ask("health").then((a) => a.json()).catch(() => null);
+  const status = health?.node ? 404 : await ask("api/v1/limits").then((a) => a.status, () => 0);
+  if (status === 200) listen();
+  else if (status < 400 || status >= 500) setTimeout(findAPI, 5000);
+  else {
+    document.body.classList.add("elsewhere");
+    $("elsewhere").hidden = false;
+  }
+}
 function listen() {
   const stream = new EventSource("api/v1/events"), state = $("stream");
   for (const name of ["breaker", "config_published", "config_applied", "node_joined", "node_left", "limit_exhausted"])
@@ -440,7 +453,7 @@ async function openLimit(name, path, shownLimit) {
   rate.select();
   const before = rate.value + " " + burst.value;
   try { // as it was written: "5/m" rather than 0.08333
-    const answer = await fetch("api/v1/limits", { headers: { Accept: "application/json" } });
+    const answer = await ask("api/v1/limits");
     const all = await answer.json();
     const l = path.startsWith("per_provider/") ? (all.per_provider || {})[name] : all[name];
     if (answer.ok && l && form.dataset.subject === path && rate.value + " " + burst.value === before) {
@@ -528,5 +541,5 @@ $("breaker-dialog").addEventListener("change", (event) => {
 document.documentElement.classList.add("scripted");
 poll();
 setInterval(() => { if (trouble) freshness(); }, PERIOD);
-listen();
+findAPI();
 })();
