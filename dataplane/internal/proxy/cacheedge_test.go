@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/http"
 	"runtime"
 	"strings"
 	"testing"
@@ -124,4 +125,57 @@ func TestChangeWhileOff(t *testing.T) {
 	c.want(request("PUT /api/x", "Content-Length: 0"), 200, "{}", "api-proxy; fwd=bypass", 2)
 	c.snap.Plans[0].Cache.Mode = cache.Default
 	c.want("/api/x", 200, "{}", miss, 3)
+}
+
+// However an answer is framed, those who asked meanwhile find it in the store.
+func TestStreamedAnswersAreMerged(t *testing.T) {
+	const clients = 50
+	for name, answer := range map[string]string{
+		"chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+		"large":   reply("200 OK", strings.Repeat("x", 100<<10)),
+	} {
+		c := newCachedBench(t, nil)
+		release := make(chan struct{})
+		c.script.Store(new(func(string) string { <-release; return answer }))
+		merged := c.crowd(clients, release, func(resp *http.Response) bool { return resp.StatusCode == 200 })
+		if asked := c.asked.Load(); asked != 1 || merged != clients-1 {
+			t.Errorf("%s: asked %d times, %d merged", name, asked, merged)
+		}
+		c.proxyIdle()
+	}
+	// One that is not stored after all is everybody's own.
+	c := newCachedBench(t, nil)
+	release := make(chan struct{})
+	c.script.Store(new(func(string) string {
+		<-release
+		return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50000\r\n" + strings.Repeat("x", 0x50000) + "\r\n0\r\n\r\n"
+	}))
+	if merged := c.crowd(5, release, func(resp *http.Response) bool { return resp.StatusCode == 200 }); merged != 0 || c.asked.Load() != 5 {
+		t.Errorf("too large to store: asked %d times, %d merged", c.asked.Load(), merged)
+	}
+}
+
+// Who has a copy does not wait for the one that tries the provider.
+func TestCopyBesideTheProbe(t *testing.T) {
+	c := newCachedBench(t, func(doc *config.Document) {
+		doc.CircuitBreaker.FailureThreshold = 1
+		doc.CircuitBreaker.SuccessThreshold = 1
+	})
+	c.want("/api/x", 200, "{}", miss, 1)
+	c.answer(errorReply)
+	c.want("/api/y", 503, "busy", miss, 2)
+	c.skip(31 * time.Second)
+	asked, release := make(chan struct{}), make(chan struct{})
+	c.script.Store(new(func(string) string { close(asked); <-release; return okReply }))
+	probe := make(chan struct{})
+	go func() {
+		defer close(probe)
+		c.get("/api/x")
+	}()
+	<-asked
+	if resp := c.want("/api/x", 200, "{}", hit, 3); resp.Header.Get("X-Degraded") != "cache" {
+		t.Errorf("fields: %v", resp.Header)
+	}
+	close(release)
+	<-probe
 }

@@ -67,7 +67,7 @@ func (p *Proxy) keepAnswer(x *exchange) {
 	c.kept = m
 	if x.response.Body != http1.NoBody && x.mustStream() {
 		c.collected, c.keptBody = true, c.keptBody[:0]
-		c.flight.Disband()
+		x.keepWaiting()
 		return
 	}
 	body := x.ctx.Response.Body()
@@ -75,11 +75,33 @@ func (p *Proxy) keepAnswer(x *exchange) {
 		body = nil
 	}
 	c.status.Stored = p.put(x, body, x.response.Fields)
-	if c.status.Stored && m.Lifetime > m.InitialAge && !m.NoCache {
-		c.flight.Share(func() shared { return shared{} }) // those who wait find it in the store
+	c.shareStored(c.status.Stored)
+}
+
+// shareStored ends the flight after the answer was stored, or not: those who wait
+// find it in the store, if it is good for them.
+func (c *caching) shareStored(stored bool) {
+	if stored && c.kept.Lifetime > c.kept.InitialAge && !c.kept.NoCache {
+		c.flight.Share(func() shared { return shared{} })
 	} else {
 		c.flight.Disband()
 	}
+}
+
+// streamPatience is how long those who wait are kept from asking themselves while
+// the answer is passed on to the first client, at whose pace it is stored.
+const streamPatience = 500 * time.Millisecond
+
+// keepWaiting leaves a flight open until its streamed answer is stored, if there is
+// somebody to wait for that, and for a short time only.
+func (x *exchange) keepWaiting() {
+	c := &x.cache
+	if !c.flight.IsWaitedFor() {
+		c.flight.Disband()
+		return
+	}
+	flight := c.flight
+	time.AfterFunc(streamPatience, func() { flight.Disband() })
 }
 
 func (p *Proxy) put(x *exchange, body []byte, fields []http1.Field) bool {
@@ -101,6 +123,7 @@ func (x *exchange) collect(piece []byte) {
 	}
 	if int64(len(c.keptBody)+len(piece)) > x.plan.Cache.MaxBody {
 		c.collected, c.keptBody = false, c.keptBody[:0]
+		c.flight.Disband()
 		return
 	}
 	c.keptBody = append(c.keptBody, piece...)
@@ -109,7 +132,7 @@ func (x *exchange) collect(piece []byte) {
 // endCollecting stores a streamed answer that came to its proper end.
 func (p *Proxy) endCollecting(x *exchange) {
 	if c := &x.cache; c.collected && x.answer.Done() {
-		p.put(x, c.keptBody, x.response.Fields)
+		c.shareStored(p.put(x, c.keptBody, x.response.Fields))
 	}
 }
 

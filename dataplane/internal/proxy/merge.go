@@ -23,8 +23,13 @@ func (p *Proxy) merge(x *exchange) bool {
 	}
 	ticket, leads := p.flights.Join(c.key)
 	c.flight = ticket
-	if leads {
+	switch {
+	case leads:
 		return !p.cameLate(x)
+	case c.hasCopy && x.plan.Breaker.State(p.Clock()) == verdict.HalfOpen:
+		// Somebody is trying the provider, which may take as long as it fails to answer.
+		_, _ = c.flight.Wait(gone, nil)
+		return !p.fallBack(x, ladder.NoPermit)
 	}
 	timer := time.NewTimer(patience(x.plan))
 	defer timer.Stop()

@@ -194,6 +194,17 @@ func (t *Ticket[T]) Retry() bool {
 	return true
 }
 
+// IsWaitedFor reports whether somebody waits for this leader.
+func (t *Ticket[T]) IsWaitedFor() bool {
+	f := t.flight
+	if f == nil || t.turn == 0 {
+		return false
+	}
+	f.group.mu.Lock()
+	defer f.group.mu.Unlock()
+	return t.turn == f.turn && !f.sealed && f.waiting > 0
+}
+
 // Abandon tells that the leader leaves with nothing learnt of the provider: its
 // client went away, its limit refused it, it panicked. Another one leads.
 func (t *Ticket[T]) Abandon() {
