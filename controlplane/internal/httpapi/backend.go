@@ -111,7 +111,7 @@ type Pending struct {
 type Purge struct {
 	Provider string `json:"provider" required:"false" doc:"The name of a provider." example:"zerion"`
 	Prefix   string `json:"prefix" required:"false" maxLength:"2048" doc:"What path and query begin with, byte for byte as clients write them, with the provider's own prefix. / is everything." example:"/zerion/v1/wallets/"`
-	Exact    string `json:"exact" required:"false" maxLength:"2048" doc:"The whole path and query, likewise; all variants of it. Not together with prefix." example:"/zerion/v1/chains?page=2"`
+	Exact    string `json:"exact" required:"false" maxLength:"2048" doc:"The whole path and query, likewise, but without the parameter that the provider's own key takes; all variants of it. Not together with prefix." example:"/zerion/v1/chains?page=2"`
 }
 
 // Purged says how far a purge is, by node.

@@ -73,6 +73,8 @@ func TestRFC9111_3_WhatMayBeStored(t *testing.T) {
 		// Success and "not there" are fresh by configuration; by headers nothing is.
 		{verdict.MethodGet, 200, "", "", [2]Reason{Stored, Useless}},
 		{verdict.MethodHead, 200, "", "", [2]Reason{Stored, Useless}},
+		{verdict.MethodGet, 201, "", "", [2]Reason{Stored, Useless}},
+		{verdict.MethodGet, 202, "", "", [2]Reason{Stored, Useless}},
 		{verdict.MethodGet, 204, "", "", [2]Reason{Stored, Useless}},
 		{verdict.MethodGet, 404, "", "", [2]Reason{Stored, Useless}},
 		{verdict.MethodGet, 200, "", "Cache-Control: max-age=5", [2]Reason{Stored, Stored}},

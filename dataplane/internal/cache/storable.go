@@ -111,7 +111,7 @@ func (r *Rules) forbidden(w *Wish, a *Answer, c *control) Reason {
 // challenge (401, 403, 429, 5xx) is about one moment or one key.
 func storableStatus(status int) bool {
 	switch status {
-	case 200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414:
+	case 200, 201, 202, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414:
 		return true
 	}
 	return false

@@ -222,10 +222,14 @@ func (x *exchange) fieldsUpstream() []http1.Field {
 	if x.calls.usable {
 		return c.sent
 	}
-	if !c.validating {
+	switch {
+	case c.validating:
+		c.sent = cache.AppendConditions(c.sent[:0], x.fields, c.stored)
+	case x.background: // what the client wanted of the copy is not what becomes of it
+		c.sent = cache.AppendConditions(c.sent[:0], x.fields, nil)
+	default:
 		return x.fields
 	}
-	c.sent = cache.AppendConditions(c.sent[:0], x.fields, c.stored)
 	return c.sent
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"apiproxy.internal/dataplane/internal/cache"
+	"apiproxy.internal/dataplane/internal/cache/ladder"
+	"apiproxy.internal/dataplane/internal/metrics"
 	"apiproxy.internal/shared/config"
 )
 
@@ -178,4 +180,43 @@ func TestCopyBesideTheProbe(t *testing.T) {
 	}
 	close(release)
 	<-probe
+}
+
+// A copy has the fields that the provider sent, and no others.
+func TestCopyHasNoOtherContentType(t *testing.T) {
+	c := newCachedBench(t, nil)
+	c.answer(reply("200 OK", "{}"))
+	for range 2 {
+		if resp, _ := c.get("/api/x"); resp.Header["Content-Type"] != nil {
+			t.Errorf("%s: %v", resp.Header.Get("Cache-Status"), resp.Header)
+		}
+	}
+}
+
+// A part of a stale copy is answered, and the whole of it is asked for.
+func TestRefreshOfAPart(t *testing.T) {
+	c := newCachedBench(t, nil)
+	c.answer(reply("200 OK", "old", "Cache-Control: max-age=1, stale-while-revalidate=60"))
+	c.want("/api/x", 200, "old", miss, 1)
+	c.skip(2 * time.Second)
+	c.answer(reply("200 OK", "new", "Cache-Control: max-age=60"))
+	if resp, body := c.do(request("GET /api/x", "Range: bytes=0-0")); resp.StatusCode != 206 || body != "o" {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	c.proxyIdle()
+	if sent := *c.last.Load(); strings.Contains(sent, "Range") {
+		t.Errorf("sent %s", sent)
+	}
+	c.want("/api/x", 200, "new", hit, 2)
+}
+
+// A failure that was shared is no hit.
+func TestSharedFailureIsNoHit(t *testing.T) {
+	for status, want := range map[int]metrics.Cache{200: metrics.CacheFresh, 404: metrics.CacheFresh, 503: metrics.CacheMiss} {
+		x := exchange{status: status}
+		x.cache.usable, x.cache.status.Step = true, ladder.Merged
+		if got := x.cacheMetric(); got != want {
+			t.Errorf("%d: %v, want %v", status, got, want)
+		}
+	}
 }

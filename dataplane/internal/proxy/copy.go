@@ -32,6 +32,7 @@ func (p *Proxy) serveCopy(x *exchange, step ladder.Step) {
 	ctx.Response.Reset()
 	h := &ctx.Response.Header
 	h.DisableNormalizing()
+	h.SetNoDefaultContentType(true) // what the provider left out stays out
 	status, body := c.meta.Status, c.body
 	reduced := c.wish.NotModified(status, c.stored)
 	if reduced {
@@ -101,6 +102,8 @@ func (x *exchange) cacheMetric() metrics.Cache {
 		return metrics.CacheNone
 	case s.Step.Degraded() != "":
 		return metrics.CacheDegraded
+	case s.Step == ladder.Merged && x.status >= 500:
+		return metrics.CacheMiss // what was shared is a failure
 	case s.Step == ladder.Fresh, s.Step == ladder.Merged:
 		return metrics.CacheFresh
 	case s.Step.FromCopy():
