@@ -33,7 +33,7 @@ func Parse(fs *flag.FlagSet, args []string, lookup func(string) (string, bool), 
 		fs.Usage()
 	}
 	if err != nil {
-		return err
+		return explain(err)
 	}
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; flags begin with --, see --help", fs.Arg(0))
@@ -47,10 +47,18 @@ func Parse(fs *flag.FlagSet, args []string, lookup func(string) (string, bool), 
 		}
 		if e := fs.Set(f.Name, value); e != nil {
 			// Without the value: secrets turn up in variables.
-			err = fmt.Errorf("%s: not a valid value (%w); see --%s in --help", EnvName(f.Name), e, f.Name)
+			err = fmt.Errorf("%s: not a valid value (%w); see --%s in --help", EnvName(f.Name), explain(e), f.Name)
 		}
 	})
 	return err
+}
+
+// explain adds what package flag leaves out when it says "parse error".
+func explain(err error) error {
+	if !strings.HasSuffix(err.Error(), "parse error") {
+		return err
+	}
+	return fmt.Errorf("%w: a time has a unit, as in 5s, and a number has none", err)
 }
 
 // parseQuietly is fs.Parse without its printing the whole usage under each error.

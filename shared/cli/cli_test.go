@@ -78,6 +78,7 @@ func TestParseErrors(t *testing.T) {
 		"and where to look":       {"", map[string]string{"APIPROXY_DRAIN_DELAY": "soon"}, "--drain-delay"},
 		"a bad one without value": {"", map[string]string{"APIPROXY_TOKEN": "canary"}, "APIPROXY_TOKEN"},
 		"a bad flag":              {"--drain-delay soon", nil, "drain-delay"},
+		"a time without a unit":   {"--drain-delay 5", nil, "as in 5s"},
 		"an unknown flag":         {"--lissten :1", nil, "lissten"},
 		"a stray argument":        {"start", nil, `"start"`},
 	} {
