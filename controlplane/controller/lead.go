@@ -23,11 +23,11 @@ const renewEvery = time.Second
 // lead takes the leadership and starts the loop. If another controller has it,
 // lead waits for that one to end.
 func (c *Controller) lead(ctx context.Context) error {
-	r, err := c.restore(ctx)
-	if err != nil {
+	if err := c.takeLock(ctx); err != nil {
 		return err
 	}
-	if err := c.takeLock(ctx, r.Epoch); err != nil {
+	r, err := c.restore(ctx, 0) // not before: who led until now wrote to the end
+	if err != nil {
 		return err
 	}
 	current, err := c.store.Current(ctx)
@@ -55,8 +55,9 @@ func (c *Controller) lead(ctx context.Context) error {
 	return nil
 }
 
-// restore reads what earlier leaders left.
-func (c *Controller) restore(ctx context.Context) (r leader.Restored, err error) {
+// restore reads what earlier leaders left, and begins an epoch above theirs and above
+// another that is known.
+func (c *Controller) restore(ctx context.Context, above uint64) (r leader.Restored, err error) {
 	if r.Holds, err = c.store.Holds(ctx); err != nil {
 		return r, err
 	}
@@ -76,7 +77,7 @@ func (c *Controller) restore(ctx context.Context) (r leader.Restored, err error)
 	if r.Longest, err = c.longestHold(ctx); err != nil {
 		return r, err
 	}
-	r.Epoch, err = c.store.NextEpoch(ctx, 0)
+	r.Epoch, err = c.store.NextEpoch(ctx, above)
 	return r, err
 }
 
@@ -125,11 +126,11 @@ func list[T wire.Message](ctx context.Context, c *Controller, bucket string) (ma
 
 // takeLock becomes the leader, as soon as no other controller is. The embedded
 // server belongs to this process alone, so there nobody else can be.
-func (c *Controller) takeLock(ctx context.Context, epoch uint64) error {
+func (c *Controller) takeLock(ctx context.Context) error {
 	c.lock = c.broker.Lock(wire.ControlBucket, wire.LeaderKey)
 	told := false
 	for {
-		err := c.lock.Acquire(ctx, c.leadership(epoch))
+		err := c.lock.Acquire(ctx, c.leadership(0)) // which epoch is not known yet
 		if !errors.Is(err, kv.ErrConflict) {
 			return err
 		}
@@ -155,17 +156,46 @@ func (c *Controller) renew() {
 	t := time.NewTicker(renewEvery)
 	defer t.Stop()
 	for {
+		tick := false
 		select {
 		case <-c.running.Done():
 			return
 		case <-t.C:
+			tick = true
 		case <-c.effects.renew:
 		}
-		if err := c.confirm(); errors.Is(err, kv.ErrConflict) {
+		err := c.confirm()
+		if errors.Is(err, kv.ErrConflict) {
 			c.failed <- errors.New("another controller has taken the lead; run one controller for each NATS")
 			return
 		}
+		if err == nil && tick {
+			c.rise()
+		}
 	}
+}
+
+// rise leads again in a later epoch where nodes obey one that is not below ours
+// although the lock is ours: the data of this controller were lost or are older than
+// what the nodes know, or another led while this one could not.
+func (c *Controller) rise() {
+	var other uint64
+	c.ask(func(l *leader.Leader, _ time.Time) { other = l.Outranked() })
+	if other == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.running, storeTime)
+	defer cancel()
+	r, err := c.restore(ctx, other)
+	if err == nil { // the epoch is written down; nobody may have taken the lead meanwhile
+		err = c.lock.Renew(ctx, c.leadership(r.Epoch))
+	}
+	if err != nil {
+		c.log.Error("nodes obey another epoch and a later one cannot be begun", "reported", other, "error", err.Error())
+		return
+	}
+	c.log.Warn("nodes obey an epoch that the store does not know: it was lost or is older than they are; leading again above it", "reported", other, "epoch", r.Epoch)
+	c.ask(func(l *leader.Leader, now time.Time) { l.Again(now, r) })
 }
 
 // confirm renews the leadership once, and begins to lead again where the bucket

@@ -61,6 +61,8 @@ type Leader struct {
 	addresses *ledger.Addresses           // nil = there is no limit per address
 	purges    []wire.Purge                // as stored
 
+	later uint64 // see Outranked
+
 	deaf   bool             // there is no connection to NATS: silence says nothing
 	doc    *config.Document // in force; nil = none
 	origin status.Config
@@ -89,6 +91,7 @@ type Restored struct {
 	Holds    map[string]wire.Hold
 	Purges   []wire.Purge
 	Longest  time.Duration // the longest hold of a limit that an earlier leader may have promised
+	Lost     bool          // some Members may be missing
 }
 
 // New begins to lead at now.
@@ -116,6 +119,19 @@ func New(now time.Time, r Restored, e Effects) *Leader {
 	return l
 }
 
+// Again begins to lead anew at now, above the epoch that outranked this one. As after
+// any takeover what the nodes hold is theirs until they say less. Why there was such
+// an epoch is not known; it may be that the store is older than the nodes.
+func (l *Leader) Again(now time.Time, r Restored) {
+	doc, origin, deaf := l.doc, l.origin, l.deaf
+	r.Lost = true
+	*l = *New(now, r, l.effects)
+	l.deaf = deaf
+	if doc != nil {
+		l.Configure(now, doc, origin)
+	}
+}
+
 // clock is now in nanoseconds since this leader began.
 func (l *Leader) clock(now time.Time) int64 { return int64(now.Sub(l.began)) }
 
@@ -131,6 +147,23 @@ func (l *Leader) restoredMembers() (all []ledger.Member) {
 
 // Epoch is the number of this leader's term.
 func (l *Leader) Epoch() uint64 { return l.epoch }
+
+// Outranked is the epoch of another leader that nodes obey, which is not below this
+// one's; 0 = there is none. From then on this one promises nothing. If nobody else
+// leads, it is to lead Again.
+func (l *Leader) Outranked() uint64 { return l.later }
+
+// lost is how long after its begin a leader looks for nodes that know its epoch from
+// another. Later they would be nodes that it has known itself and has forgotten.
+const lost = time.Minute
+
+// notice looks whom n obeys.
+func (l *Leader) notice(now time.Time, n *node) {
+	other := n.last.Epoch == l.epoch && n.answered.IsZero() && now.Sub(l.began) < lost
+	if other || ledger.IsLater(n.last.Epoch, l.epoch) {
+		l.later = max(l.later, n.last.Epoch)
+	}
+}
 
 // Report takes in what the node that NATS knows by the name of from reports.
 func (l *Leader) Report(now time.Time, from string, r wire.Report) {
@@ -149,6 +182,7 @@ func (l *Leader) Report(now time.Time, from string, r wire.Report) {
 		return
 	}
 	n.last = r
+	l.notice(now, n)
 	if r.Stats != nil {
 		n.stats = r.Stats
 	}

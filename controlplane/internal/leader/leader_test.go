@@ -102,7 +102,7 @@ func (s *stage) settle() {
 
 // report is what a node says; change may edit it.
 func (s *stage) report(id, incarnation string, change func(r *wire.Report)) wire.Report {
-	r := wire.Report{Head: wire.Now(), Node: id, Incarnation: incarnation, Nonce: int64(s.now.Sub(s.began)) + 1, Epoch: s.epoch,
+	r := wire.Report{Head: wire.Now(), Node: id, Incarnation: incarnation, Nonce: int64(s.now.Sub(s.began)) + 1, Epoch: s.last(id).Epoch,
 		State: status.Live, Revision: 7, Stats: &wire.Stats{Address: "127.0.0.1:1", Version: "v1"}}
 	if change != nil {
 		change(&r)
@@ -400,6 +400,19 @@ func TestExhaustion(t *testing.T) {
 	s.pass(2*time.Second, func() { refused++; report() })
 	if got := count(); got != 2 {
 		t.Errorf("told %d times, want again after a quiet time", got)
+	}
+
+	// What was refused before a leader came is no news to it, when it is heard at last.
+	old := s.members[0]
+	s = lead(t, Restored{Epoch: 2, Members: []wire.Member{old}})
+	s.pass(3*time.Second, nil)
+	s.pass(3*time.Second, report)
+	if got := count(); got != 0 {
+		t.Errorf("a new leader told %d times of what is past", got)
+	}
+	s.pass(2*time.Second, func() { refused++; report() })
+	if got := count(); got != 1 {
+		t.Errorf("a new leader told %d times, want once", got)
 	}
 }
 

@@ -30,7 +30,7 @@ func (l *Leader) configureLimits(now time.Time, first bool) {
 			b.Configure(l.clock(now), p)
 			continue
 		}
-		t := ledger.Takeover{Epoch: l.epoch, Hold: int64(l.restored.Longest), New: !first || l.epoch == 1}
+		t := ledger.Takeover{Epoch: l.epoch, Hold: int64(l.restored.Longest), New: !first || l.epoch == 1, Lost: l.restored.Lost}
 		if !t.New {
 			t.Members = l.restoredMembers()
 		}
@@ -78,6 +78,9 @@ func (l *Leader) Confirmed(at, now time.Time) {
 // book enters what a report says of the limits and returns what there is to
 // answer.
 func (l *Leader) book(now time.Time, n *node, r *wire.Report) (answers map[string]quota.Answer) {
+	if l.later != 0 {
+		return nil
+	}
 	opening := false
 	for name, said := range r.Limits {
 		b := l.limits[name]
@@ -91,6 +94,7 @@ func (l *Leader) book(now time.Time, n *node, r *wire.Report) (answers map[strin
 			answers[name] = a
 		}
 		opening = opening || b.Opening()
+		l.later = max(l.later, b.Deposed())
 	}
 	if opening {
 		l.effects.Renew()
@@ -121,7 +125,7 @@ func (l *Leader) judge(now time.Time, r *wire.Report) []quota.Verdict {
 // refused for a while.
 func (l *Leader) exhausted(now time.Time) {
 	for name, b := range l.limits {
-		refused := b.Status(l.clock(now)).Refused
+		refused := b.Refused()
 		x := l.refusing[name]
 		if refused > x.count {
 			if now.Sub(x.last) > quiet {

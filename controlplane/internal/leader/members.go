@@ -65,6 +65,9 @@ func (l *Leader) begin(id, incarnation string) {
 			return
 		}
 		n.ordinal = before.ordinal + 1
+		if before.incarnation == incarnation {
+			n.answered = before.answered
+		}
 	}
 	l.nodes[id] = n
 }

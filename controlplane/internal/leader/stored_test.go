@@ -39,6 +39,7 @@ type bench struct {
 	inc   string
 	nonce int64
 	said  quota.Report // the node's books
+	obeys uint64       // the epoch that it has heard
 }
 
 func newBench(t *testing.T) *bench {
@@ -53,7 +54,7 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-func (b *bench) begin(incarnation string) { b.inc, b.said = incarnation, quota.Report{} }
+func (b *bench) begin(incarnation string) { b.inc, b.said, b.obeys = incarnation, quota.Report{}, 0 }
 
 // report lets the node report, obey and report until it hears nothing new, and
 // returns what it holds.
@@ -63,11 +64,12 @@ func (b *bench) report(state string) quota.Sum {
 		b.nonce++
 		b.said.Seq++
 		b.said.Nonce, b.said.Demand = b.nonce, 50*quota.Token
-		r := wire.Report{Head: wire.Now(), Node: "n", Incarnation: b.inc, Nonce: b.nonce, Epoch: 1, State: state,
+		r := wire.Report{Head: wire.Now(), Node: "n", Incarnation: b.inc, Nonce: b.nonce, Epoch: b.obeys, State: state,
 			Limits: map[string]quota.Report{wire.GlobalLimit: b.said}, Stats: &wire.Stats{Address: "127.0.0.1:1"}}
 		delete(b.answers, "n")
 		b.Report(b.now, "n", r)
 		b.Confirmed(b.now, b.now)
+		b.obeys = max(b.obeys, b.answers["n"].Epoch)
 		a, ok := b.answers["n"].Limits[wire.GlobalLimit]
 		if !ok {
 			continue

@@ -28,6 +28,8 @@ func flight(rate, d int64) int64 {
 func (l *Ledger) answer(now int64, m *member, r quota.Report) (quota.Answer, bool) {
 	short := min(max(int64(r.Refused-m.refused), 0), quota.MaxRoom/quota.Token)
 	m.level, m.admitted, m.refused = r.Level, r.Admitted, r.Refused
+	l.refused += uint64(max(int64(r.Refused-m.counted), 0))
+	m.counted = r.Refused
 	l.wants(m, r.Demand, m.need)
 	thin := quota.IsThin(l.rate, l.room, l.live)
 	a := quota.Answer{Nonce: r.Nonce, Hand: m.held.Rate}

@@ -10,8 +10,10 @@ func (l *Ledger) Report(now int64, id string, incarnation uint64, r quota.Report
 	if m == nil || incarnation != m.incarnation || !l.Leads(now) {
 		return a, false
 	}
-	if r.Term>>32 > l.term>>32 { // it keeps books with a later leader
-		l.deposed = r.Term>>32-l.term>>32 < 1<<20 // or it talks nonsense
+	if epoch := r.Term >> 32; epoch > l.term>>32 { // it keeps books with a later leader
+		if IsLater(epoch, l.term>>32) { // or it talks nonsense
+			l.later = epoch
+		}
 		return a, false
 	}
 	l.accrue(now)
@@ -55,6 +57,7 @@ func (l *Ledger) promise(now int64, m *member, a quota.Answer) quota.Answer {
 	a.Term = m.term
 	a.Lease = l.params.Lease()
 	a.Every = l.params.Every()
+	m.open = l.params.OnDisconnect == quota.Open
 	m.said = now
 	m.promised = max(m.promised, later(now, quota.Stretch(l.params.Reclaim())))
 	m.answered, m.until = max(m.answered, m.said), max(m.until, m.promised)
@@ -88,19 +91,25 @@ func (l *Ledger) adopt(m *member, r quota.Report) bool {
 		l.hold(m, h)
 	}
 	m.gave, m.back = r.Got, r.Back
-	m.refused = r.Refused // who waits now is not known
+	m.refused, m.counted = r.Refused, r.Refused // who waits now is not known
 	if r.Urgent {
 		m.refused--
 	}
-	m.live, m.aged, m.drop = true, false, false
+	m.live, m.aged, m.drop, m.stray = true, false, false, stray{}
 	l.live++
 	return true
 }
 
-// heard ends the reserve when all that it was for are known.
 func (l *Ledger) heard(m *member) {
 	m.unheard = false
-	if l.unheard--; l.unheard == 0 {
+	l.unheard--
+	l.release()
+}
+
+// release ends the reserve when all that it was for are known.
+func (l *Ledger) release() {
+	if l.unheard == 0 && l.missing == 0 {
+		l.stray = stray{since: l.at, hold: l.unknown}
 		l.unknown = quota.Holding{}
 	}
 }
@@ -131,5 +140,6 @@ func (l *Ledger) close(m *member) {
 // leave books a node out that has handed everything back and takes nothing in.
 func (l *Ledger) leave(m *member) {
 	l.close(m)
+	m.stray = stray{}
 	l.forfeit(m, quota.Holding{})
 }

@@ -29,9 +29,18 @@ type Takeover struct {
 	// Hold is the longest Params.Reclaim that an earlier leader may have used;
 	// the present one counts anyway.
 	Hold int64
+	// Lost says that the list may lack some, because it was lost or is an old one.
+	// Whoever Joins within Lead may hold a part as well, and nothing is free before.
+	Lost bool
 	// New says that no leader ever was: nobody holds anything, and the pool may
 	// begin full.
 	New bool
+}
+
+// IsLater reports whether a leader's epoch comes after ours. One that is far ahead
+// is nonsense.
+func IsLater(epoch, ours uint64) bool {
+	return epoch > ours && epoch-ours < 1<<20 && epoch < 1<<32-1
 }
 
 // Member is a node and which start of it. Incarnations of a node only grow: of
@@ -51,13 +60,16 @@ type Ledger struct {
 	term      uint64 // the newest given out
 	confirmed int64  // the newest moment at which this leader surely led
 	opened    int64  // when the newest term was given out
-	deposed   bool
+	later     uint64 // the epoch of a leader after this one that was seen; 0 = none
 
 	members map[string]*member
 	order   []*member     // the same
 	held    quota.Holding // sum of members' held
 	unknown quota.Holding // reserved for members that have not been heard yet
 	unheard int           // how many those are
+	missing int64         // until then there may be more that nobody has listed; 0 = there are none
+	stray   stray         // what was reserved for those that were never heard
+	longest int64         // what an earlier leader may have promised
 	live    int           // members that keep books with us
 
 	level int64 // tokens in the pool
@@ -66,6 +78,8 @@ type Ledger struct {
 
 	demand int64 // sum of members' demand
 	need   int64 // sum of members' need
+
+	refused uint64 // see Refused
 }
 
 // member is the account of one node.
@@ -80,6 +94,8 @@ type member struct {
 	aged        bool   // held is what remains without an answer
 	drop        bool   // it claimed too much: tell it to hand everything back
 	dead        int64  // proof of death came then; 0 = none
+	open        bool   // it may go on without end when it hears nobody
+	stray       stray
 
 	held quota.Holding // at most
 	gave quota.Sum
@@ -94,6 +110,7 @@ type member struct {
 
 	demand, need      int64
 	admitted, refused uint64
+	counted           uint64 // of its refusals, all that are in Ledger.refused or older
 	level             int64
 	over              bool // it was told a bound of what to keep
 }
@@ -109,20 +126,27 @@ func New(now int64, p quota.Params, t Takeover) *Ledger {
 		l.level = l.room
 		return l
 	}
-	hold := max(t.Hold, p.Reclaim())
+	l.longest = t.Hold
 	for _, member := range t.Members {
 		if l.members[member.ID] == nil {
-			m := l.add(member)
-			m.unheard = true
-			m.answered = later(now, Lead) // by an earlier leader, at the latest
-			m.until = later(m.answered, quota.Stretch(hold))
-			l.unheard++
+			l.inherit(l.add(member))
 		}
 	}
-	if l.unheard > 0 {
+	if t.Lost {
+		l.missing = later(now, Lead)
+	}
+	if l.unheard > 0 || t.Lost {
 		l.unknown = quota.Holding{Rate: l.rate, Room: l.room}
 	}
 	return l
+}
+
+// inherit counts on it that m holds what an earlier leader promised.
+func (l *Ledger) inherit(m *member) {
+	m.unheard, m.open = true, l.params.OnDisconnect == quota.Open
+	m.answered = later(l.began, Lead) // by that leader, at the latest
+	m.until = later(m.answered, quota.Stretch(max(l.longest, l.params.Reclaim())))
+	l.unheard++
 }
 
 func later(t, d int64) int64 {
@@ -146,7 +170,9 @@ func (l *Ledger) Join(x Member) {
 	m := l.members[x.ID]
 	switch {
 	case m == nil:
-		l.add(x)
+		if m = l.add(x); l.missing != 0 {
+			l.inherit(m)
+		}
 	case x.Incarnation > m.incarnation:
 		l.close(m)
 		m.incarnation, m.came, m.report, m.dead = x.Incarnation, 0, 0, 0
@@ -165,7 +191,7 @@ func (l *Ledger) Opening() bool { return l.opened > l.confirmed }
 
 // Leads reports whether answers may be given at now.
 func (l *Ledger) Leads(now int64) bool {
-	return !l.deposed && now < later(l.confirmed, Lead)
+	return l.later == 0 && now < later(l.confirmed, Lead)
 }
 
 // Configure changes the limit. Counters are kept, nothing is refilled: a higher
@@ -175,6 +201,7 @@ func (l *Ledger) Configure(now int64, p quota.Params) {
 	l.accrue(now)
 	for _, m := range l.order { // what was promised stays promised
 		if m.unheard {
+			m.open = m.open || p.OnDisconnect == quota.Open
 			m.until = max(m.until, later(m.answered, quota.Stretch(p.Reclaim())))
 		}
 	}
@@ -252,15 +279,24 @@ func (l *Ledger) Tick(now int64) {
 	if !l.Leads(now) {
 		return
 	}
+	due := min(now, l.confirmed)
+	if l.missing != 0 && due >= l.missing {
+		l.missing = 0
+		l.release()
+	}
 	for _, m := range l.order {
-		l.review(m, min(now, l.confirmed))
+		l.review(m, due)
 	}
 }
 
 // review takes back what was due from m.
 func (l *Ledger) review(m *member, due int64) {
 	switch {
-	case m.dead != 0 && due >= m.dead, due >= m.until:
+	case m.dead != 0 && due >= m.dead:
+		m.stray = stray{}
+		l.forfeit(m, quota.Holding{})
+	case due >= m.until:
+		l.lose(m, due)
 		l.forfeit(m, quota.Holding{})
 	case !m.aged && !m.unheard && due >= later(m.answered, quota.Stretch(quota.Fresh)):
 		l.forfeit(m, m.held.Aged())

@@ -352,7 +352,7 @@ func TestTakeover(t *testing.T) {
 	if l.Status(0).Unheard != 0 || l.free().Rate <= 0 || l.held.Rate < 500*quota.PerSecond {
 		t.Errorf("free %+v, held %+v", l.free(), l.held)
 	}
-	if a.say(old, second+3*ms); !old.Deposed() {
+	if a.say(old, second+3*ms); old.Deposed() != 2 {
 		t.Error("the old leader saw a node with the new one's term")
 	}
 	if _, ok := b.say(old, second+4*ms); ok {
@@ -412,6 +412,46 @@ func TestTakeoverOfTheSilent(t *testing.T) {
 	l.mustBalance(t)
 }
 
+// Where the list of members was lost, who comes late may hold something as well, and
+// what he holds was not given away.
+func TestTakeoverWithoutList(t *testing.T) {
+	holds := func(id string) *node { // of an earlier leader
+		return &node{id: id, incarnation: 1, hand: quota.MaxRate, report: quota.Report{
+			Term: 1 << 32, Got: quota.Sum{Rate: 300 * quota.PerSecond, Room: 90 * quota.Token}}}
+	}
+	a, b := holds("a"), holds("b")
+	l := New(second, thousand, Takeover{Epoch: 2, Members: []Member{{"a", 1}}, Lost: true})
+	hear := func(n *node, now int64) {
+		l.Join(Member{n.id, 1})
+		for range 2 {
+			n.say(l, now)
+			l.Confirm(now)
+			l.Tick(now)
+		}
+		l.mustBalance(t)
+	}
+	hear(a, second+ms)
+	if free := l.free(); free != (quota.Holding{}) {
+		t.Errorf("free %+v while b may come", free)
+	}
+	hear(b, 10*second)
+	if s := l.Status(0); s.Unheard != 0 || s.Unknown == (quota.Holding{}) || !l.members["b"].live {
+		t.Errorf("b is heard: %+v", s)
+	}
+	l.Join(Member{"c", 1}) // never reports
+	l.Confirm(17 * second)
+	l.Tick(17 * second)
+	if l.unknown == (quota.Holding{}) {
+		t.Error("what c may hold is free")
+	}
+	l.Dead(17*second, Member{"c", 1})
+	if l.unknown != (quota.Holding{}) {
+		t.Errorf("%+v is kept for nobody", l.unknown)
+	}
+	hear(join(l, "d", 18*second, 100), 18*second) // one that comes now is new
+	l.mustBalance(t)
+}
+
 // A lower limit is reached by handing back, a higher one at once; nothing is
 // refilled.
 func TestConfigure(t *testing.T) {
@@ -467,7 +507,7 @@ func TestReportsThatDoNotCount(t *testing.T) {
 		if _, ok := l.Report(ms, id, incarnation, r); ok {
 			t.Errorf("%s: answered", name)
 		}
-		if l.held != held || l.level != level || l.Deposed() {
+		if l.held != held || l.level != level || l.Deposed() != 0 {
 			t.Errorf("%s: held %+v, want %+v", name, l.held, held)
 		}
 		l.mustBalance(t)
@@ -481,7 +521,7 @@ func FuzzLedger(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 1, 255, 9, 4, 2, 9, 255, 5, 3, 3, 3, 6, 200, 1, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		intact := len(data)%2 == 0 // after a takeover the nodes' word counts, true or not
-		l := New(0, thousand, Takeover{Epoch: 3, Members: []Member{{"0", 1}, {"1", 1}}, New: intact})
+		l := New(0, thousand, Takeover{Epoch: 3, Members: []Member{{"0", 1}, {"1", 1}}, New: intact, Lost: len(data)%3 == 0})
 		nodes := make([]node, 4)
 		var now int64
 		for i := range nodes {

@@ -51,9 +51,13 @@ func (l *Ledger) Status(now int64) Status {
 			Silent: now - m.said,
 		})
 	}
-	s.Overshoot = (max(-s.Pool.Room, 0) + quota.Token - 1) / quota.Token
+	s.Overshoot = (max(-s.Pool.Room, 0) + l.astray(now) + quota.Token - 1) / quota.Token
 	return s
 }
+
+// Refused is how many requests the nodes have refused since they keep books with this
+// leader. What they had refused before is no news.
+func (l *Ledger) Refused() uint64 { return l.refused }
 
 // Lowering reports whether the nodes that keep books with this leader hold more
 // than there is: the limit was lowered, and they hand back with their next reports.
@@ -69,6 +73,6 @@ func (l *Ledger) Lowering() bool {
 	return held.Rate > l.rate || held.Room > l.room
 }
 
-// Deposed reports whether a node was seen that keeps books with a later leader.
-// This one answers nobody any more.
-func (l *Ledger) Deposed() bool { return l.deposed }
+// Deposed is the epoch of a later leader with whom a node was seen to keep books; 0
+// = none was. This one answers nobody any more.
+func (l *Ledger) Deposed() uint64 { return l.later }

@@ -21,7 +21,7 @@ var (
 	nodesDesc       = describe("nodes", "Nodes by state; those that have left are gone after a goodbye or by an operator's word.", "state")
 	breakerDesc     = describe("breaker_state", "1 for the state that the cluster's circuit breaker is in, 0 for the others.", "provider", "state")
 	utilisationDesc = describe("limit_utilisation", "Requests admitted per second as a part of the limit's rate, 0 to 1.", "limit")
-	overshootDesc   = describe("limit_overshoot_bound", "Requests beyond rate x T + burst that could pass at most; 0 unless a limit may go on alone without end.", "limit")
+	overshootDesc   = describe("limit_overshoot_bound", "Requests beyond rate x T + burst that could pass at most; above 0 while a lowered limit is not handed back, and while a node is cut off beyond hold from a limit with on_disconnect: open.", "limit")
 )
 
 var (
