@@ -168,9 +168,10 @@ func testAllowed(t *testing.T, s *stage) {
 	}
 	_ = n.FlushWithContext(ctx)
 	expect(t, reports, "node-1: hello")
-	if e, err := s.Bucket(wire.UsageBucket).Get(ctx, "node-1"); err != nil || string(e.Value) != "hello" {
-		t.Fatalf("the report is stored: %+v %v", e, err)
-	}
+	poll(t, "the report is stored", func() bool { // after it was passed on
+		e, err := s.Bucket(wire.UsageBucket).Get(ctx, "node-1")
+		return err == nil && string(e.Value) == "hello"
+	})
 	if err := s.Answer("node-1", []byte("granted")); err != nil {
 		t.Fatal(err)
 	}
