@@ -181,6 +181,7 @@ func TestTruncatedAnswersAreNotStored(t *testing.T) {
 	for _, answer := range []string{
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n\n[cut]",
 		"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhello\n[cut]",
+		"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"a\":[1,\n[cut]", // cannot be told from a complete one
 	} {
 		c := newCachedBench(t, nil)
 		c.answer(answer)

@@ -38,15 +38,6 @@ func TestConnectionOfManyWords(t *testing.T) {
 	c.want(request("GET /api/x", "Accept: text/plain", "Connection: TE, close"), 200, "{}", miss, 2)
 }
 
-// An answer that ends with its connection may have been cut.
-func TestAnswerUntilCloseIsNotStored(t *testing.T) {
-	c := newCachedBench(t, nil)
-	c.answer("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"a\":[1,\n[cut]")
-	c.want("/api/x", 200, "*", miss, 1)
-	c.answer(okReply)
-	c.want("/api/x", 200, "{}", miss, 2)
-}
-
 // The age that a 304 comes with is the copy's.
 func TestAgeOfA304(t *testing.T) {
 	c := newCachedBench(t, nil)
