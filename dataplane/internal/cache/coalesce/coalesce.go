@@ -156,15 +156,11 @@ func (t *Ticket[T]) Disband() {
 // Fail tells that the provider failed. One of those who wait tries once more; if
 // that was the second failure the result goes to all of them.
 func (t *Ticket[T]) Fail(result T) {
-	f := t.flight
-	if f == nil || t.turn == 0 {
+	f := t.leads()
+	if f == nil {
 		return
 	}
-	f.group.mu.Lock()
 	defer f.group.mu.Unlock()
-	if t.turn != f.turn || f.sealed {
-		return
-	}
 	if f.failures++; f.failures < maxFailures {
 		f.handOverLocked()
 		return
@@ -178,13 +174,12 @@ func (t *Ticket[T]) Fail(result T) {
 // While others wait it counts as the one more try that a flight has; while
 // nobody does the leader's own policy is the only one.
 func (t *Ticket[T]) Retry() bool {
-	f := t.flight
-	if f == nil || t.turn == 0 {
+	f := t.leads()
+	if f == nil {
 		return true
 	}
-	f.group.mu.Lock()
 	defer f.group.mu.Unlock()
-	if t.turn != f.turn || f.sealed || f.waiting == 0 {
+	if f.waiting == 0 {
 		return true
 	}
 	if f.failures+1 >= maxFailures {
@@ -196,27 +191,36 @@ func (t *Ticket[T]) Retry() bool {
 
 // IsWaitedFor reports whether somebody waits for this leader.
 func (t *Ticket[T]) IsWaitedFor() bool {
-	f := t.flight
-	if f == nil || t.turn == 0 {
+	f := t.leads()
+	if f == nil {
 		return false
 	}
-	f.group.mu.Lock()
 	defer f.group.mu.Unlock()
-	return t.turn == f.turn && !f.sealed && f.waiting > 0
+	return f.waiting > 0
 }
 
 // Abandon tells that the leader leaves with nothing learnt of the provider: its
 // client went away, its limit refused it, it panicked. Another one leads.
 func (t *Ticket[T]) Abandon() {
-	f := t.flight
-	if f == nil || t.turn == 0 {
-		return
-	}
-	f.group.mu.Lock()
-	defer f.group.mu.Unlock()
-	if t.turn == f.turn && !f.sealed {
+	if f := t.leads(); f != nil {
+		defer f.group.mu.Unlock()
 		f.handOverLocked()
 	}
+}
+
+// leads returns the flight, with the group locked, if the caller leads it and it has
+// not ended.
+func (t *Ticket[T]) leads() *Flight[T] {
+	f := t.flight
+	if f == nil || t.turn == 0 {
+		return nil
+	}
+	f.group.mu.Lock()
+	if t.turn != f.turn || f.sealed {
+		f.group.mu.Unlock()
+		return nil
+	}
+	return f
 }
 
 // handOverLocked offers the lead to those who wait. Without any the flight ends.
@@ -231,15 +235,10 @@ func (f *Flight[T]) handOverLocked() {
 
 // seal ends the joining, and returns the flight if the caller still leads it.
 func (t *Ticket[T]) seal() (f *Flight[T], waiting int) {
-	f = t.flight
-	if f == nil || t.turn == 0 {
+	if f = t.leads(); f == nil {
 		return nil, 0
 	}
-	f.group.mu.Lock()
 	defer f.group.mu.Unlock()
-	if t.turn != f.turn || f.sealed {
-		return nil, 0
-	}
 	f.sealLocked()
 	return f, f.waiting
 }
