@@ -140,7 +140,8 @@ type Entry struct {
 
 // Put stores an entry in place of the one with that key, and reports whether it
 // did: an entry may be too large, or asked for before the end of a purge that is
-// meant for it, or before its resource was invalidated. now tells which entries are not worth their room any more.
+// meant for it, or before its resource was invalidated. now tells which entries are
+// not worth their room any more.
 func (s *Store) Put(k Key, e *Entry, now int64) bool {
 	sum := s.sum(k)
 	for {
