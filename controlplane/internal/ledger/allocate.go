@@ -98,14 +98,11 @@ func (l *Ledger) share(now int64, m *member, thin bool) (wanted int64, over bool
 // scarce: what the nodes have is what they use until it fills.
 func (l *Ledger) isScarce(now int64) bool {
 	empty := l.level < l.room/scarce
-	if l.settles(now) {
+	if now-l.began < settling {
 		empty = empty && l.need > l.level
 	}
 	return empty || l.free().Room < 0
 }
-
-// settles reports whether this leader took over a moment ago.
-func (l *Ledger) settles(now int64) bool { return now-l.began < settling }
 
 // isNew reports whether m came lately to others that are known. Where all are new,
 // after a leader began, there is no average to go by; one that was cut off and is
