@@ -9,7 +9,7 @@ import (
 const (
 	headroom = 1.05  // a share is so much more than the demand that it follows
 	base     = 0.001 // of the rate that is divided evenly, wanted or not
-	spare    = 0.25  // of the rate that nobody wants, likewise, at least: what a node goes on with when the leader falls silent
+	spare    = 0.25  // of the rate that nobody wants, likewise: what a node goes on with when the leader falls silent
 	scarce   = 50    // a pool below 1/50 of the burst has nothing to lend
 	low      = 10    // below 1/10 it lends only what is missing
 
@@ -60,17 +60,13 @@ func (l *Ledger) answer(now int64, m *member, r quota.Report) (quota.Answer, boo
 }
 
 // share is the rate that m shall have: its demand and an even part of what nobody
-// wants, or its part in proportion when all together want more than there is. Of
-// what nobody wants the more is divided the more of it there is, as far as the pool
-// is full and would earn it in vain: load may grow, or have just begun, when the
-// leader falls silent.
+// wants, or its part in proportion when all together want more than there is.
 // While there is enough, one that came lately counts as an average one: requests
 // are about to be sent to it, and the leader may fall silent before they come.
 func (l *Ledger) share(now int64, m *member, thin bool) (wanted int64, over bool) {
 	rate := float64(l.rate)
 	all := headroom*float64(l.demand)*1000 + base*rate
-	rest, full := max(rate-all, 0), float64(l.level)/float64(max(l.free().Room, 1))
-	floor := base*rate + max(spare, full*rest/max(rate, 1))*rest
+	floor := base*rate + spare*max(rate-all, 0)
 	over = all > rate
 	demand := m.demand
 	if !over && l.isNew(now, m) {
